@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_core.config import ClipConfig, InterpretConfig, Model, RunConfig, Runtime, dump_yaml, load_config, science
-from sae_core.errors import InputError
+from sae_core.errors import InputError, Unavailable
 from sae_core.progress import Event, Report, silent
 from sae_core.store import Artifact, Inputs, Store, canonical, make_key, sha256_file, write_atomic
 
@@ -174,7 +174,10 @@ def fingerprint(node: Node, store: Store) -> str | None:
 
         return str(of_source(config, store.root))
     if isinstance(config, ClipConfig) and config.model == "bundled":
-        return sha256_file(Path(__file__).parent / "clip" / "bundled" / "open_clip_model.safetensors")
+        weights = Path(__file__).parent / "clip" / "bundled" / "open_clip_model.safetensors"
+        if not weights.is_file():
+            raise Unavailable("the bundled demo model has no weights here; make them with python -m sae_core.clip.train_bundled")
+        return sha256_file(weights)
     if isinstance(config, InterpretConfig) and config.vocabulary_file is not None:
         file = Path(config.vocabulary_file)
         if not file.is_file():
