@@ -1,0 +1,29 @@
+"""Sketch SAE Lab: `streamlit run app.py`. Navigation only; every page is a file under pages/."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages._ui import frame
+
+st.set_page_config(
+    page_title="Sketch SAE Lab", page_icon=str(Path(__file__).parent / "pages" / "_ui" / "icon.svg"), layout="wide"
+)
+page = st.navigation(
+    {
+        "": [st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True)],
+        "Make": [st.Page("pages/train.py", title="Train", icon=":material/model_training:")],
+        "Look": [
+            st.Page("pages/zero_shot.py", title="Zero-shot", icon=":material/balance:"),
+            st.Page("pages/gallery.py", title="Gallery", icon=":material/grid_view:"),
+            st.Page("pages/latent.py", title="Latent", icon=":material/filter_center_focus:"),
+            st.Page("pages/interpret.py", title="Interpret", icon=":material/label:"),
+        ],
+        "Use": [
+            st.Page("pages/steer.py", title="Steer", icon=":material/tune:"),
+            st.Page("pages/publish.py", title="Publish", icon=":material/upload:"),
+        ],
+    }
+)
+frame.sidebar()
+page.run()

@@ -1,0 +1,1 @@
+"""The app's pages: one thin file a stage."""

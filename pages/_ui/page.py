@@ -1,0 +1,73 @@
+"""The frame around every page: its title and question, and a plain line in place of any error."""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import streamlit as st
+
+import sae_core as sc
+from pages._ui import session, watch
+from pages._ui.text import plain
+
+_LOG = logging.getLogger("sketch_sae_lab")
+_KEY = re.compile(r"\b[a-z]+-[0-9a-f]{16}\b")
+
+
+@contextmanager
+def page(title: str, question: str) -> Iterator[None]:
+    """The title and the question (markdown, a sentence or two), then the body; whatever it raises becomes one plain line."""
+    st.title(title, anchor=False)
+    st.markdown(question)
+    with errors_shown():
+        yield
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show an error of the block as one line. Fragments need it for themselves: they rerun outside of their page.
+
+    Streamlit's own stop and rerun are no `Exception` and pass.
+    """
+    try:
+        yield
+    except sc.DamagedArtifact as error:
+        _damaged(error)
+    except sc.SaeLabError as error:
+        st.error(plain(error), icon=":material/error:")
+    except Exception as error:
+        where = _write_log()
+        st.error(
+            f"Something went wrong in this page ({plain(type(error).__name__)}). {plain(where)} Reload the page to try again.",
+            icon=":material/error:",
+        )
+
+
+def _damaged(error: sc.DamagedArtifact) -> None:
+    st.error(plain(error), icon=":material/broken_image:")
+    found = _KEY.search(str(error))
+    run = session.current_run()
+    if found is None or run is None:
+        return
+    key = found.group()
+    node = next((name for name, one in run.keys.items() if one == key), None)
+    if node is not None and st.button("Remove it and rebuild", type="primary", key=f"rebuild-{key}"):
+        session.store().remove(key)
+        watch.launch(watch.command_of(node.partition(":")[0]), run.config)
+
+
+def _write_log() -> str:
+    """Keep the traceback where the app's owner finds it; a sentence that says where that is."""
+    _LOG.exception("a page failed")
+    file = session.cache_folder() / "app.log"
+    try:
+        with file.open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}\n{traceback.format_exc()}\n")
+    except OSError:
+        return "The server's log says what."
+    return f"The log {file} says what."

@@ -1,0 +1,34 @@
+"""Under each result: the command line and the three lines of Python that make it again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import streamlit as st
+
+import sae_core as sc
+from pages._ui import session
+
+
+def commands(stage: str, run_id: str, cache: str | Path) -> tuple[str, str]:
+    """The shell command and the Python that make a stage of a recorded run; `stage` "run" makes all of it."""
+    config = (Path(cache) / "runs" / run_id / "config.yaml").as_posix()
+    folder = Path(cache).as_posix()
+    command = "embed" if stage == "manifest" else stage
+    shell = f"python -m sae_core {command} --config {shlex.quote(config)} --cache {shlex.quote(folder)}"
+    only = "" if stage == "run" else f", stage={stage!r}"
+    python = f"import sae_core as sc\nrun = sc.run({config!r}, cache={folder!r}{only})\nprint(run.metrics)"
+    return shell, python
+
+
+def reproduce(stage: str, run: sc.pipeline.Recorded) -> None:
+    """Show how to make `stage` of `run` without the app, copyable."""
+    shell, python = commands(stage, run.id, session.cache_folder())
+    with st.expander("Reproduce: command line and Python", icon=":material/terminal:"):
+        st.code(shell, language="bash", wrap_lines=True)
+        st.code(python, language="python", wrap_lines=True)
+        st.caption(
+            f"Run {run.id}; artifacts: "
+            + ", ".join(f"`{key}`" for name, key in run.keys.items() if name.partition(":")[0] == stage)
+        )

@@ -1,0 +1,1 @@
+"""Where the images come from: sources, the manifest that freezes them, the drawn world."""

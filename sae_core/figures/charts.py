@@ -1,0 +1,282 @@
+"""Plotly figures from arrays and frames alone; none reads an artifact or knows a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from sae_core.figures.style import CLIP, CONDITIONS, CONTROL, GRID, SAE, plain, styled
+
+
+def accuracy_bars(frame: pd.DataFrame, title: str = "Zero-shot accuracy", axis: str = "images classified rightly") -> go.Figure:
+    """Bars of every condition for each group (a domain, or recall@k) on one scale from 0 to 1.
+
+    Args:
+        frame: columns `group`, `condition` (a name of `CONDITIONS`), `value` in [0, 1]; optional `low` and `high`, the ends of a
+            95 % confidence interval, drawn as whiskers.
+        axis: what the shared scale counts.
+    """
+    figure = go.Figure()
+    whiskers = {"low", "high"} <= set(frame.columns)
+    for condition, rows in frame.groupby("condition", sort=False):
+        error = None
+        if whiskers:
+            error = {
+                "type": "data",
+                "symmetric": False,
+                "array": rows.high - rows.value,
+                "arrayminus": rows.value - rows.low,
+                "thickness": 1.2,
+                "width": 4,
+            }
+        figure.add_bar(
+            x=[plain(group) for group in rows.group],
+            y=rows.value,
+            name=str(condition),
+            marker_color=CONDITIONS.get(str(condition), CONTROL),
+            marker_pattern_shape="/" if condition == "mean ablation" else "",
+            text=[f"{100 * value:.1f}" for value in rows.value],
+            # Inside at the foot of the bar, where no whisker crosses it; a bar too short to hold it has it above.
+            textposition=["inside" if value > 0.12 else "outside" for value in rows.value],
+            insidetextanchor="start",
+            insidetextfont={"color": "white", "size": 13},
+            error_y=error,
+            hovertemplate="%{x}<br>" + str(condition) + ": %{y:.2%}<extra></extra>",
+        )
+    figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.06, uniformtext={"minsize": 8, "mode": "show"})
+    figure.update_yaxes(range=[0, 1.0], tickformat=".0%", title_text=axis)
+    return styled(figure, title, 360)
+
+
+def delta_by_class(
+    frame: pd.DataFrame, colours: Mapping[str, str], limit: int = 12, title: str = "Change of accuracy by class"
+) -> go.Figure:
+    """What the dictionary costs or gains each class, worst first; with more than 2 x `limit` classes only both ends are drawn.
+
+    Args:
+        frame: columns `domain`, `class`, `n`, `delta` (accuracy CLIP+SAE minus CLIP, in [-1, 1]).
+        colours: colour of each domain (see `domain_colours`).
+    """
+    order = frame.groupby("class")["delta"].mean().sort_values()
+    kept = list(order.index) if len(order) <= 2 * limit else [*order.index[:limit], *order.index[-limit:]]
+    if len(kept) < len(order):
+        title = f"{title} ({limit} worst, {limit} best)"
+    figure = go.Figure()
+    for domain, rows in frame[frame["class"].isin(kept)].groupby("domain", sort=False):
+        rows = rows.set_index("class").reindex(kept).dropna(subset=["delta"])
+        figure.add_scatter(
+            x=rows.delta,
+            y=[plain(name, 24) for name in rows.index],
+            mode="markers",
+            name=str(domain),
+            marker={"color": colours.get(str(domain), CONTROL), "size": 10, "symbol": "circle", "opacity": 0.9},
+            customdata=rows.n,
+            hovertemplate="%{y}, " + str(domain) + ": %{x:+.1%}, n = %{customdata}<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"color": CONTROL, "width": 1})
+    figure.update_xaxes(tickformat="+.0%", title_text="CLIP+SAE minus CLIP")
+    names = [plain(name, 24) for name in kept]
+    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], tickmode="array", tickvals=names, showgrid=True)
+    return styled(figure, title, 130 + 18 * len(kept))
+
+
+def histogram_by_domain(
+    histograms: Mapping[str, tuple[NDArray[np.floating], NDArray[np.integer]]],
+    colours: Mapping[str, str],
+    title: str = "Activations",
+) -> go.Figure:
+    """How strongly a latent fires on each domain: number of images (log axis) by activation, where it fires at all.
+
+    Args:
+        histograms: domain -> (edges float [b+1] in activation units, counts int [b]); empty bins are left out (log of 0).
+        colours: colour of each domain.
+    """
+    figure = go.Figure()
+    for domain, (edges, counts) in histograms.items():
+        edges, counts = np.asarray(edges, dtype=float), np.asarray(counts, dtype=float)
+        figure.add_bar(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=np.where(counts > 0, counts, np.nan),
+            width=np.diff(edges),
+            name=str(domain),
+            marker={"color": colours.get(domain, CONTROL), "opacity": 0.6, "line": {"width": 0}},
+            hovertemplate=str(domain) + ": %{y} images at about %{x:.3g}<extra></extra>",
+        )
+    top = max((int(np.max(counts, initial=0)) for _, counts in histograms.values()), default=0)
+    figure.update_layout(barmode="overlay", bargap=0)
+    figure.update_yaxes(type="log", title_text="images", range=[np.log10(0.7), np.log10(max(top, 1) * 1.6)], dtick=1)
+    figure.update_xaxes(title_text="activation", rangemode="tozero")
+    return styled(figure, title, 300)
+
+
+def training_curves(
+    frames: Mapping[str, pd.DataFrame],
+    metrics: Sequence[str] = ("loss", "r2", "l0", "dead_fraction"),
+    columns: int = 2,
+    title: str = "",
+) -> go.Figure:
+    """Small multiples of training metrics by step; the first run is violet, runs laid over it are grey and dashed.
+
+    Args:
+        frames: run name -> frame with a column `step` and any of `metrics`; a metric no frame has is left out.
+    """
+    shown = [metric for metric in metrics if any(metric in frame for frame in frames.values())]
+    rows = max(1, -(-len(shown) // columns))
+    names = [_METRIC_TITLES.get(metric, metric.replace("_", " ")) for metric in shown]
+    figure = make_subplots(rows=rows, cols=columns, subplot_titles=names, horizontal_spacing=0.14, vertical_spacing=0.26 / rows)
+    dashes = ("solid", "dash", "dot", "dashdot")
+    for nth, (run, frame) in enumerate(frames.items()):
+        for place, metric in enumerate(shown):
+            if metric not in frame:
+                continue
+            points = frame[["step", metric]].dropna()
+            figure.add_scatter(
+                x=points.step,
+                y=points[metric],
+                mode="lines" if len(points) > 1 else "markers",
+                name=plain(run),
+                legendgroup=str(nth),
+                showlegend=place == 0,
+                line={"color": SAE if nth == 0 else CLIP, "dash": dashes[nth % 4], "width": 2},
+                hovertemplate="step %{x}: %{y:.4g}<extra></extra>",
+                row=place // columns + 1,
+                col=place % columns + 1,
+            )
+    figure.update_annotations(font_size=13)
+    figure = styled(figure, title, 70 + 190 * rows, legend=len(frames) > 1)
+    figure.update_yaxes(nticks=5)
+    figure.update_xaxes(nticks=5)
+    return figure
+
+
+_METRIC_TITLES = {
+    "loss": "loss",
+    "mse": "squared error",
+    "l0": "L0 (latents an image)",
+    "r2": "R² (centred)",
+    "dead_fraction": "dead latents (share)",
+    "embeddings_per_second": "embeddings a second",
+}
+
+
+def label_curves(
+    frame: pd.DataFrame, band: pd.DataFrame | None = None, at: float | None = None, title: str = "Labels"
+) -> go.Figure:
+    """Probability of each label along a sweep; the band is what random edits of equal norm do to the leading label.
+
+    Args:
+        frame: columns `strength` (multiples of the latent's own maximum), `label`, `probability` in [0, 1]; labels in order of
+            importance, the first one is violet.
+        band: columns `strength`, `low`, `high`: the range of random directions, or None.
+        at: strength that is set now, drawn as a line.
+    """
+    figure = go.Figure()
+    if band is not None and len(band):
+        band = band.sort_values("strength")
+        figure.add_scatter(
+            x=[*band.strength, *band.strength[::-1]],
+            y=[*band.high, *band.low[::-1]],
+            fill="toself",
+            mode="lines",
+            line={"width": 0, "color": CONTROL},
+            fillcolor="rgba(156,163,175,0.35)",
+            name="random directions",
+            hoverinfo="skip",
+        )
+    palette = (SAE, "#0f766e", "#b45309", "#be185d", "#4d7c0f", CLIP)
+    for nth, (label, rows) in enumerate(frame.groupby("label", sort=False)):
+        rows = rows.sort_values("strength")
+        figure.add_scatter(
+            x=rows.strength,
+            y=rows.probability,
+            mode="lines+markers",
+            name=plain(label, 28),
+            line={"color": palette[min(nth, len(palette) - 1)], "width": 3 if nth == 0 else 1.5},
+            marker={"size": 6 if nth == 0 else 4},
+            hovertemplate=plain(label, 28) + ": %{y:.1%} at %{x:g}×<extra></extra>",
+        )
+    if at is not None:
+        figure.add_vline(x=at, line={"color": CONTROL, "width": 1, "dash": "dot"})
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title_text="probability")
+    figure.update_xaxes(title_text="strength (× the latent's maximum)")
+    return styled(figure, title, 400)
+
+
+def probability_bars(frame: pd.DataFrame, title: str = "Labels before and after") -> go.Figure:
+    """Label probabilities of the image as it is (grey) and after the edits (violet), the most probable first.
+
+    Args:
+        frame: columns `label`, `before`, `after` in [0, 1], in the order to draw.
+    """
+    labels = [plain(label, 26) for label in frame.label]
+    figure = go.Figure()
+    for column, name, colour in (("after", "after", SAE), ("before", "before", CLIP)):
+        figure.add_bar(
+            y=labels,
+            x=frame[column],
+            name=name,
+            orientation="h",
+            marker_color=colour,
+            hovertemplate="%{y}, " + name + ": %{x:.1%}<extra></extra>",
+        )
+    figure.update_layout(barmode="group", bargap=0.3, legend_traceorder="reversed")
+    figure.update_xaxes(range=[0, 1], tickformat=".0%", title_text="probability")
+    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1])
+    return styled(figure, title, 120 + 40 * len(labels))
+
+
+def domain_shift(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    colours: Mapping[str, str],
+    floors: Mapping[str, float],
+    title: str = "Where each latent fires",
+) -> go.Figure:
+    """Every latent by its firing rate on two domains, both axes logarithmic.
+
+    A rate of 0 has no logarithm: it is drawn on the axis at `floors[domain]` (half an image, say) and labelled `never`.
+
+    Args:
+        frame: columns `latent`, `name` (text or None), `<x>.rate`, `<y>.rate` in [0, 1], and `group` (`shared`, `<x> only`,
+            `<y> only`).
+        colours: colour of each domain, and of `shared` where violet is not wanted.
+        x, y: the two domains; floors: the smallest rate drawn for each.
+    """
+    figure = go.Figure()
+    groups = {"shared": colours.get("shared", SAE), f"{x} only": colours.get(x, CONTROL), f"{y} only": colours.get(y, CONTROL)}
+    for group, colour in groups.items():
+        rows = frame[frame.group == group]
+        if rows.empty:
+            continue
+        figure.add_scattergl(
+            x=rows[f"{x}.rate"].clip(lower=floors[x]),
+            y=rows[f"{y}.rate"].clip(lower=floors[y]),
+            mode="markers",
+            name=f"{group} ({len(rows)})",
+            marker={"color": colour, "size": 7, "opacity": 0.7, "line": {"width": 0}},
+            customdata=[[int(latent), _named(name)] for latent, name in zip(rows["latent"], rows["name"], strict=True)],
+            hovertemplate="latent %{customdata[0]} %{customdata[1]}<br>" + f"{x}: %{{x:.2%}}, {y}: %{{y:.2%}}<extra></extra>",
+        )
+    for axis, domain in (("x", x), ("y", y)):
+        low = np.log10(floors[domain])
+        ticks = [10.0**power for power in range(int(np.ceil(low + 0.3)), 1)]
+        axes = figure.update_xaxes if axis == "x" else figure.update_yaxes
+        axes(
+            type="log",
+            range=[low - 0.15, 0.1],
+            tickvals=[floors[domain], *ticks],
+            ticktext=["never", *(f"{100 * tick:g} %" for tick in ticks)],
+            title_text=f"images of {domain} it fires on",
+        )
+    figure.add_shape(type="line", xref="paper", yref="paper", x0=0, y0=0, x1=1, y1=1, line={"color": GRID, "dash": "dot"})
+    return styled(figure, title, 460)
+
+
+def _named(name: object) -> str:
+    return f"“{plain(name, 30)}”" if isinstance(name, str) else ""

@@ -1,0 +1,69 @@
+"""What every figure shares: the colours with their one meaning, the layout, labels that are text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+
+SKETCH, PHOTO, CLIP, SAE, CONTROL = "#1b6ca8", "#d1722e", "#6b7280", "#7c3aed", "#9ca3af"
+COLOURS: Mapping[str, str] = {"sketch": SKETCH, "photo": PHOTO, "clip": CLIP, "sae": SAE, "control": CONTROL}
+CONDITIONS: Mapping[str, str] = {"CLIP": CLIP, "CLIP+SAE": SAE, "mean ablation": CONTROL}
+"""What an embedding is replaced by before it is classified, and the colour that says so."""
+
+GRID = "rgba(128,128,128,0.25)"
+
+
+def domain_colours(renderings: Mapping[str, str]) -> dict[str, str]:
+    """The colour of each domain by its rendering (`sketch` | `photo`); a second domain of a rendering gets a lighter shade."""
+    seen: dict[str, int] = {}
+    colours = {}
+    for domain, rendering in renderings.items():
+        nth = seen[rendering] = seen.get(rendering, -1) + 1
+        colours[domain] = _lighter(COLOURS.get(rendering, CONTROL), min(0.35 * nth, 0.7))
+    return colours
+
+
+def _lighter(colour: str, share: float) -> str:
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
+
+
+def styled(figure: go.Figure, title: str, height: int, legend: bool = True) -> go.Figure:
+    """The house's layout on a figure: title above, legend below, nothing behind. Height in pixels."""
+    figure.update_layout(
+        title={
+            "text": plain(title, 80),
+            "x": 0,
+            "xanchor": "left",
+            "font": {"size": 14},
+            "automargin": True,
+            "yref": "container",
+            "pad": {"t": 6, "b": 6},
+        },
+        height=height,
+        margin={"l": 8, "r": 8, "t": 44, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=legend,
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "title": None,
+        },
+        hoverlabel={"namelength": -1},
+    )
+    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True, title_standoff=8)
+    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True, title_standoff=8)
+    return figure
+
+
+def plain(text: object, width: int = 40) -> str:
+    """Text cut to `width` characters and made inert: plotly takes labels for HTML, a class name or a caption is text."""
+    short = textwrap.shorten(" ".join(str(text).split()), width, placeholder="…")
+    return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,148 @@
+"""A visitor with a fresh cache: trains a tiny dictionary, reloads in the middle, watches it finish, opens a latent, steers it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sae_core as sc
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+MINUTES = 60_000
+
+
+def fill(page: Page, label: str, value: str) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(value)
+    box.press("Enter")
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the script has run."""
+    page.wait_for_timeout(150)
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+
+
+def text_of(page: Page) -> str:
+    return page.locator('[data-testid="stApp"]').inner_text()
+
+
+def train_a_tiny_one(page: Page) -> None:
+    page.get_by_role("link", name="Train").click()
+    page.get_by_role("heading", name="Train a dictionary").wait_for()
+    fill(page, "Name of the run", "tiny")
+    page.get_by_role("radio", name="The drawn world").click()
+    settled(page)
+    fill(page, "Scenes", "300")
+    fill(page, "Width", "64")
+    fill(page, "k", "6")
+    page.get_by_label("How long").click()
+    page.get_by_role("option", name="Steps").click()
+    settled(page)
+    fill(page, "Steps", "2000")
+    fill(page, "Batch", "64")
+    page.get_by_role("button", name="Train", exact=True).click()
+
+
+def test_from_an_empty_cache_to_a_steered_image(
+    tmp_path: Path, serve: Callable[[Path], str], visit: Callable[[str], Page], context: BrowserContext
+) -> None:
+    cache = tmp_path / "cache"
+    url = serve(cache)
+    page = visit(url)
+    assert page.get_by_role("button", name="Make the demo").is_visible()
+    train_a_tiny_one(page)
+    page.get_by_role("button", name="Stop").wait_for()
+
+    page.reload()  # the work is a process of its own: the page finds it again
+    page.get_by_role("heading", name="Train a dictionary").wait_for()
+    page.locator('[data-testid="stProgress"]').or_(page.get_by_text("Trained: tiny")).first.wait_for()
+    page.close()  # and so does another tab
+
+    page = visit(url + "/train")
+    page.get_by_text("Trained: tiny").wait_for(timeout=3 * MINUTES)
+    page.get_by_role("button", name="Stop").wait_for(state="detached", timeout=3 * MINUTES)
+    store = sc.Store(cache)
+    (run,) = sc.pipeline.runs(store)
+    assert set(run.open(store).outcomes) == set(run.keys), "every stage was made"
+    assert f"run={run.id}" in page.url
+
+    page.get_by_role("link", name="Gallery").click()
+    page.get_by_role("heading", level=1, name=re.compile("allery|atents")).wait_for()
+    settled(page)
+    page.locator("button[data-at]").first.click()
+    page.wait_for_url(re.compile(r"/latent\?.*latent=\d+"))
+    latent = int(re.findall(r"latent=(\d+)", page.url)[0])
+    page.get_by_text(re.compile(rf"\b{latent}\b")).first.wait_for()
+    assert "Traceback" not in text_of(page)
+
+    page.get_by_role("link", name="Steer").click()
+    page.get_by_role("heading", level=1, name=re.compile("Steer")).wait_for()
+    settled(page)
+    slider = page.get_by_role("slider").first
+    slider.focus()
+    before = slider.get_attribute("aria-valuenow")
+    for _ in range(6):
+        slider.press("ArrowRight")
+    settled(page)
+    assert page.get_by_role("slider").first.get_attribute("aria-valuenow") != before
+    assert "Traceback" not in text_of(page)
+
+
+def test_a_link_opens_the_latent_it_names(
+    tmp_path: Path, serve: Callable[[Path], str], visit: Callable[[str], Page], tiny: Path
+) -> None:
+    store = sc.Store(tiny)
+    (run,) = sc.pipeline.runs(store)
+    latent = int(run.open(store).load("collect").alive()[0])
+    page = visit(f"{serve(tiny)}/latent?run={run.id}&latent={latent}")
+    settled(page)
+    assert re.search(rf"\b{latent}\b", text_of(page))
+    assert f"latent={latent}" in page.url
+    assert f"run={run.id}" in page.url
+    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("heading", name="Sketch SAE Lab").wait_for()
+    settled(page)
+    assert f"run={run.id}" in page.url, "the run stays in the address across pages"
+
+
+def test_stopping_keeps_what_was_done_and_resuming_finishes(
+    tmp_path: Path, serve: Callable[[Path], str], visit: Callable[[str], Page]
+) -> None:
+    cache = tmp_path / "cache"
+    page = visit(serve(cache))
+    train_a_tiny_one(page)
+    page.get_by_text("training the dictionary").first.wait_for(timeout=2 * MINUTES)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Resume").wait_for(timeout=MINUTES)
+    assert "Stopped." in text_of(page)
+    store = sc.Store(cache)
+    (run,) = sc.pipeline.runs(store)
+    assert store.has(run.keys["embed:sketch"])
+    assert not store.has(run.keys["train"])
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text("Trained: tiny").wait_for(timeout=3 * MINUTES)
+
+
+def test_thumbnails_are_buttons_for_the_keyboard_and_their_pictures_are_files(
+    serve: Callable[[Path], str], visit: Callable[[str], Page], tiny: Path
+) -> None:
+    page = visit(serve(tiny) + "/gallery")
+    settled(page)
+    first = page.locator("button[data-at]").first
+    first.wait_for()
+    assert first.get_attribute("aria-label")
+    pictures = page.locator("button[data-at] img")
+    page.wait_for_function("[...document.querySelectorAll('*')].length > 0")
+    assert all("/media/" in str(pictures.nth(i).get_attribute("src")) for i in range(pictures.count()))
+    page.wait_for_timeout(500)
+    assert pictures.first.evaluate("image => image.complete && image.naturalWidth > 0")
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/latent\?.*latent=\d+"))

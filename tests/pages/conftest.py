@@ -1,0 +1,83 @@
+"""Caches that the page tests look at: an empty one, and the demo's, made small, once a session, through the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import sae_core as sc
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "name=small",
+    "data.sketch.n=320",
+    "data.photo.n=320",
+    "sae.width=128",
+    "sae.architecture.k=8",
+    "sae.batch_size=128",
+    "sae.steps=150",
+    "evaluate.bootstrap=100",
+    "interpret.random_directions=50",
+    "steer.random_directions=4",
+    "visualize.latents.strongest=2",
+]
+
+
+def small_config() -> sc.RunConfig:
+    """The demo, small enough to be made within seconds."""
+    return sc.load_config(ROOT / "configs" / "demo.yaml", SMALL)
+
+
+@pytest.fixture(scope="session")
+def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with one finished run. Shared: tests only read it."""
+    cache = tmp_path_factory.mktemp("demo") / "cache"
+    sc.run(small_config(), cache=cache)
+    return cache
+
+
+@pytest.fixture
+def on_demo(demo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Points the pages at the demo's cache."""
+    monkeypatch.setenv("SAE_LAB_CACHE", str(demo_cache))
+    return demo_cache
+
+
+@pytest.fixture
+def on_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Points the pages at a cache that is not there yet."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SAE_LAB_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture
+def open_page() -> Callable[..., AppTest]:
+    """Opens a page of the app: `open_page("train", run=...)`."""
+
+    def open_(name: str = "overview", **query: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+        if name != "overview":
+            app.switch_page(f"pages/{name}.py")
+            for key, value in query.items():
+                app.query_params[key] = value
+            app.run()
+        return app
+
+    return open_
+
+
+def words(app: AppTest) -> str:
+    """Everything a page says, for looking up a word in it."""
+    kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "code", "metric")
+    return "\n".join(
+        str(getattr(element, "value", "")) + " " + str(getattr(element, "label", ""))
+        for kind in kinds
+        for element in app.get(kind)
+    )
