@@ -72,7 +72,8 @@ def _summary(manifest: Manifest) -> str:
     if not problems:
         return ""
     first = problems[0]
-    return f"{len(problems)} files were not used, all in problems.json; the first: {first['file']} {first['problem']}"
+    counted = "1 file was" if len(problems) == 1 else f"{len(problems)} files were"
+    return f"{counted} not used, see problems.json; the first: {first['file']} {first['problem']}"
 
 
 def _freeze(found: Collected, config: Source, mark: str, out_dir: Path) -> None:

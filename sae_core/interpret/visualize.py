@@ -145,7 +145,7 @@ def grid(
     """
     colours = domain_colours({domain: manifests[domain].rendering for domain in activations.domains})
     tiles = [tile(manifests[r.domain], int(r.image), cell) for r in top.itertuples()]
-    captions = [f"{r.value:.3g}" + (f"  x{r.copies}" if r.copies > 1 else "") for r in top.itertuples()]
+    captions = [f"{r.value:#.3g}" + (f"  x{r.copies}" if r.copies > 1 else "") for r in top.itertuples()]
     pictures = image_grid(tiles, captions, [colours[domain] for domain in top["domain"]], columns=columns, cell=cell)
     width = max(pictures.width, 320)
     lines = _heading(activations, j, label, colours, width - 2 * MARGIN)
@@ -173,12 +173,12 @@ def _heading(activations: Activations, j: int, label: str | None, colours: Mappi
     title = f"Latent {j}: {label}" if label else f"Latent {j} (no name)"
     lines: list[Heading] = [(part, INK, 15, None) for part in _wrapped(title, 15, width)[:2]]
     if not count:
-        return [*lines, (f"never fires on {whole:,} {_noun(activations)}", FAINT, 13, None)]
+        return [*lines, (f"never fires on any of {whole:,} {_noun(activations)}", FAINT, 13, None)]
     fires = f"fires on {count:,} of {whole:,} {_noun(activations)} ({percent(count / whole)})"
     lines += [(part, FAINT, 13, None) for part in _wrapped(fires, 13, width)]
     for domain in activations.domains:
-        share, rate = int(stats[f"{domain}.count"]) / count, float(stats[f"{domain}.rate"])
-        text = f"{domain}: {percent(share)} of these, fires on {percent(rate)} of it"
+        here, rate = int(stats[f"{domain}.count"]), float(stats[f"{domain}.rate"])
+        text = f"{domain}: {here:,} ({percent(rate)} of its own), {percent(here / count)} of all firings"
         lines += [(part, FAINT, 13, colours.get(domain, CONTROL)) for part in _wrapped(text, 13, width - 15)[:1]]
     return lines
 

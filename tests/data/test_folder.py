@@ -118,7 +118,7 @@ def test_the_report_says_what_was_not_used(make_folder, tmp_path: Path) -> None:
     (root / "a" / "bad.png").write_bytes(b"")
     events = []
     run(FolderSource(path=str(root)), None, tmp_path / "out", events.append)
-    assert "1 files were not used" in events[-1].message
+    assert "1 file was not used" in events[-1].message
     assert "a/bad.png is empty" in events[-1].message
 
 
