@@ -32,11 +32,10 @@ SORTS = {
 }
 
 
-def choose_group(table: pd.DataFrame) -> str:
+def choose_group(table: pd.DataFrame, domains: tuple[str, ...]) -> str:
     """The tab: shared, one domain's own, dead."""
     sizes = table["group"].value_counts()
-    names = ["all alive", *(name for name in sizes.index if name != "dead")]
-    names += ["dead"]
+    names = ["all alive", *(["shared", *(f"{domain} only" for domain in domains)] if len(domains) > 1 else []), "dead"]
     counts = {**sizes.to_dict(), "all alive": int((table["group"] != "dead").sum())}
     if st.session_state.get("gallery-group", names[0]) not in names:
         del st.session_state["gallery-group"]  # another run, whose domains have other names
@@ -124,7 +123,7 @@ def pictures(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFra
 def _captions(shown: pd.DataFrame) -> list[str]:
     values = shown["likeness"].map("cos {:.2f}".format) if "likeness" in shown else (100 * shown["rate"]).map("{:.2g} %".format)
     return [
-        f"{latent} · {value}" + (f" · {name}" if isinstance(name, str) else "")
+        f"{latent} · {value}" + (f" · {latents.short(name)}" if isinstance(name, str) else "")
         for latent, value, name in zip(shown["latent"], values, shown["name"], strict=True)
     ]
 
@@ -165,7 +164,7 @@ def as_table(table: pd.DataFrame) -> None:
 with page("Gallery", QUESTION):
     chosen_run, made = guard.require("collect", "It would show what every latent fires on.")
     everything = latents.table(made)
-    group = choose_group(everything)
+    group = choose_group(everything, load.activations(made).domains)
     if group == "dead":
         ids = everything.loc[everything["group"] == "dead", "latent"]
         whole = load.activations(made).n

@@ -70,7 +70,7 @@ def pictures(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFra
         st.info("No latent got a name that holds. Another vocabulary may do better; so may more images.")
         return
     st.subheader(f"The {len(named)} names that hold best" if len(named) > 1 else "The name that holds", anchor=False)
-    texts = [f"{row.label} · {row.score:.2f} · {row.latent}" for row in named.itertuples()]
+    texts = [f"{latents.short(str(row.label))} · {row.score:.2f} · {row.latent}" for row in named.itertuples()]
     thumbs = [latents.best(have, int(latent), text) for latent, text in zip(named["latent"], texts, strict=True)]
     shown = [thumb for thumb in thumbs if thumb is not None]
     clicked = gallery(shown, key="named", title="Named latents by their strongest image")

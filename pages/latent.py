@@ -39,13 +39,14 @@ def choose(acts: sc.Activations) -> int:
     if not 0 <= st.session_state.get(KEY, -1) < acts.m:
         strongest = acts.strongest(1)
         st.session_state[KEY] = int(strongest[0]) if len(strongest) else 0
-    box, back, on, surprise = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
+    line = st.container(horizontal=True, vertical_alignment="bottom")
+    box = line.container(width=180)
     latent = int(box.number_input("Latent", 0, acts.m - 1, key=KEY, help="Its number in the dictionary"))
     alive = acts.alive()
     before, after = alive[alive < latent], alive[alive > latent]
-    _step(back, "Previous", "chevron_left", before[-1:])
-    _step(on, "Next", "chevron_right", after[:1])
-    _step(surprise, "Surprise me", "casino", alive)
+    _step(line, "Previous", "chevron_left", before[-1:])
+    _step(line, "Next", "chevron_right", after[:1])
+    _step(line, "Surprise me", "casino", alive)
     st.session_state[SEEN] = st.query_params["latent"] = str(latent)
     return latent
 
@@ -53,7 +54,7 @@ def choose(acts: sc.Activations) -> int:
 def _step(place: Any, label: str, icon: str, candidates: NDArray[np.int64]) -> None:
     """A button to one of the candidates, all of them latents that fire."""
     dead_end = not len(candidates)
-    place.button(label, icon=f":material/{icon}:", disabled=dead_end, on_click=_go, args=(candidates,), width="stretch")
+    place.button(label, icon=f":material/{icon}:", disabled=dead_end, on_click=_go, args=(candidates,))
 
 
 def _go(candidates: NDArray[np.int64]) -> None:
@@ -73,7 +74,8 @@ def heading(have: sc.pipeline.Run, latent: int) -> None:
     if record is not None:
         _name_line(record)
     acts = load.activations(have)
-    cells = st.columns(2 + len(acts.domains))
+    line = st.container(horizontal=True, gap="medium")
+    cells = [line.container(width="content") for _ in range(2 + len(acts.domains))]
     number(cells[0], "Fires on", f"{int(stats['count']):,} images", f"{100 * stats['rate']:.2f} % of {acts.n:,}")
     number(cells[1], "Largest activation", f"{stats['max']:.2f}", f"mean {stats['mean']:.2f} where it fires")
     for cell, domain in zip(cells[2:], acts.domains, strict=True):
@@ -143,7 +145,7 @@ def neighbours(run: sc.pipeline.Recorded, have: sc.pipeline.Run, latent: int) ->
         with column:
             st.markdown(f"**{title}**")
             texts = [
-                f"{other} · {value}" + (f" · {named[other]}" if isinstance(named[other], str) else "")
+                f"{other} · {value}" + (f" · {latents.short(named[other])}" if isinstance(named[other], str) else "")
                 for other, value in zip(ids, values, strict=True)
             ]
             thumbs = [thumb for thumb in (latents.best(have, int(i), text) for i, text in zip(ids, texts, strict=True)) if thumb]
@@ -165,7 +167,7 @@ def classes(have: sc.pipeline.Run, latent: int) -> None:
         "lift": st.column_config.NumberColumn(format="%.1f ×"),
     }
     for column, (domain, rows) in zip(st.columns(rates["domain"].nunique()), rates.groupby("domain", sort=False), strict=True):
-        best = rows.sort_values(["rate", "n"], ascending=False).head(CLASSES).drop(columns="domain")
+        best = rows[rows["fires"] > 0].sort_values(["rate", "n"], ascending=False).head(CLASSES).drop(columns="domain")
         column.caption(plain(domain))
         column.dataframe(best, hide_index=True, width="stretch", column_config=formats)
     st.caption("n: images of the class; lift: its rate over the domain's rate.")

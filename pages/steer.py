@@ -104,13 +104,13 @@ def controls(row: int, controlled: list[Slider], start: list[int]) -> list[sc.Ed
     edits = []
     for one in controlled:
         key = f"steer-{row}-{one.latent}"
-        st.markdown(f"**{plain(one.title)}** · here {one.rest:.2f} × its maximum {one.maximum:.2f}")
-        what, how = st.columns([2, 5], vertical_alignment="center")
+        said, what = st.columns([5, 3], vertical_alignment="bottom")
+        said.markdown(f"**{plain(one.title)}**  \n:small[here {one.rest:.2f} × its maximum {one.maximum:.2f}]")
         op = what.selectbox("What to do", list(OPS), format_func=OPS.__getitem__, key=f"{key}-op", label_visibility="collapsed")
         low, rest = (-2.0, 0.0) if op == "add" else (0.0, one.rest)
         first = 2.0 if one.latent in start and op == "clamp" else rest
         high = max(4.0, rest)
-        strength = how.slider(
+        strength = st.slider(
             f"{one.title} × maximum",
             low,
             high,
@@ -154,7 +154,7 @@ def bench(run: sc.pipeline.Recorded, have: sc.pipeline.Run, domain: str, image: 
             gallery(picture, key="steer-image", clickable=False, side=160, title="The image that is steered")
             added = added_latents(have)
             controlled = steering.sliders(have, row, STRONGEST, added)
-            keep_error = st.toggle("Keep what the dictionary cannot express", True, key="steer-keep", help=KEEP)
+            keep_error = st.toggle("Keep the reconstruction error", True, key="steer-keep", help=KEEP)
             renormalise = st.toggle("Keep the embedding's length", False, key="steer-norm", help="Scale the result to its norm.")
             candidates = added or [one.latent for one in controlled if one.name] or [one.latent for one in controlled]
             st.button("Reset the sliders", icon=":material/restart_alt:", on_click=reset, args=(row, controlled))

@@ -139,7 +139,7 @@ def flipped(have: sc.pipeline.Run, per_image: pd.DataFrame, domains: list[str]) 
         own = lost[lost["domain"] == domain].head(FLIPPED)
         names = load.manifest(have, domain).classes
         thumbs = [
-            latents.of_image(have, domain, int(image), f"{names[label]} → {names[wrong]}")
+            latents.of_image(have, domain, int(image), f"{latents.short(names[label])} → {latents.short(names[wrong])}")
             for image, label, wrong in zip(own["image"], own["label"], own["pred_sae"], strict=True)
         ]
         with column:

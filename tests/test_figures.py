@@ -107,17 +107,29 @@ def test_delta_by_class_keeps_both_ends_worst_on_top() -> None:
         frac=1, random_state=1
     )
     figure = figures.delta_by_class(frame, {"sketch": "#123456"}, limit=3)
-    assert list(figure.data[0].y) == ["c0", "c1", "c2", "c38", "c39", "c40"]
+    assert [figure.layout.yaxis.ticktext[y] for y in figure.data[0].y] == ["c0", "c1", "c2", "c38", "c39", "c40"]
     np.testing.assert_allclose(figure.data[0].x, [*delta[:3], *delta[-3:]])
-    assert list(figure.layout.yaxis.categoryarray)[-1] == "c0"  # plotly counts upwards
+    bottom, top = figure.layout.yaxis.range
+    assert top < 0 < 5 < bottom, "the first row is on top, and every row is inside"
     assert figure.data[0].marker.color == "#123456"
     assert "3 worst, 3 best" in figure.layout.title.text
 
 
 def test_delta_by_class_leaves_out_a_class_that_a_domain_lacks() -> None:
     frame = pd.DataFrame({"domain": ["a", "a", "b"], "class": ["cat", "dog", "cat"], "n": [5, 5, 5], "delta": [0.1, -0.1, 0.2]})
-    by_domain = {trace.name: dict(zip(trace.y, trace.x, strict=True)) for trace in figures.delta_by_class(frame, {}).data}
+    figure = figures.delta_by_class(frame, {})
+    names = figure.layout.yaxis.ticktext
+    by_domain = {trace.name: {names[y]: x for y, x in zip(trace.y, trace.x, strict=True)} for trace in figure.data}
     assert by_domain == {"a": {"dog": -0.1, "cat": 0.1}, "b": {"cat": 0.2}}
+
+
+def test_labels_that_are_cut_to_the_same_letters_stay_apart() -> None:
+    names = [f"a very long caption that goes on and on, number {i}" for i in range(3)]
+    bars = figures.probability_bars(pd.DataFrame({"label": names, "before": [0.5, 0.3, 0.2], "after": [0.2, 0.3, 0.5]}))
+    assert len(set(bars.layout.yaxis.ticktext)) == 1
+    assert list(bars.data[0].y) == [0, 1, 2]
+    deltas = figures.delta_by_class(pd.DataFrame({"domain": "a", "class": names, "n": 1, "delta": [0.1, 0.2, 0.3]}), {})
+    assert list(deltas.data[0].y) == [0, 1, 2]
 
 
 def test_histogram_bars_stand_on_their_bins_and_empty_bins_are_not_drawn() -> None:

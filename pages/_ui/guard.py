@@ -90,9 +90,9 @@ def _fresh(question: str) -> None:
     """A cache without a run: the job that is making one, or the offer of the demo."""
     jobs = [job for job in sc.jobs.all_jobs(session.store()) if job.state != "done"]
     for job in jobs[:1]:
-        watch.show(job)
-    if jobs and jobs[0].active:
-        return
+        watch.show(job, dismissable=False)
+    if jobs and (jobs[0].active or jobs[0].id == sc.jobs.job_id("run", demo_config())):
+        return  # its panel has the button that goes on
     st.info(f"Nothing has been made in this cache yet. {question}", icon=":material/rocket_launch:")
     st.markdown(
         "The **demo** draws sketches and photo-like pictures, embeds them with the bundled demo model (a small stand-in for "

@@ -102,7 +102,11 @@ def of_image(have: sc.pipeline.Run, domain: str, image: int, text: str | None = 
     rendering = load.manifest(have, domain).rendering
     label = f"{domain} image {image}, {known}" + ("" if text is None else f": {text}")
     return Thumb(
-        image if identity is None else identity, picture(have, domain, image), known if text is None else text, rendering, label
+        image if identity is None else identity,
+        picture(have, domain, image),
+        short(known) if text is None else text,
+        rendering,
+        label,
     )
 
 
@@ -118,8 +122,13 @@ def of_rows(
     """Thumbnails of rows with the activation and what the image is; near-duplicates shown once carry their number."""
     found = []
     for row, value, times in zip(rows, values, itertools.repeat(1) if copies is None else copies, strict=False):
-        found.append(thumb(have, int(row), f"{value:.2f} {what(have, int(row))}" + (f" (×{times})" if times > 1 else "")))
+        found.append(thumb(have, int(row), f"{value:.2f} {short(what(have, int(row)))}" + (f" (×{times})" if times > 1 else "")))
     return found
+
+
+def short(text: str, most: int = 28) -> str:
+    """A name or caption cut to what fits below a thumbnail; the whole of it is on the thumbnail's label."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def what(have: sc.pipeline.Run, row: int) -> str:

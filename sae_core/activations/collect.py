@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sae_core.activations.index import Activations
 from sae_core.activations.writer import Rows, Writer
 from sae_core.clip.embed import Embeddings
+from sae_core.clip.encoder import resolve_device
 from sae_core.config import CollectConfig, Runtime
 from sae_core.data.manifest import Manifest
 from sae_core.errors import InputError
@@ -29,7 +30,7 @@ def run(config: CollectConfig, inputs: Inputs, out_dir: Path, report: Report, ru
     Inputs: `sae`, and `manifest:<domain>`, `embed:<domain>` of every domain; rows follow the domains' order.
     Raises: InputError when a domain's embeddings are not what the dictionary takes.
     """
-    sae = SAE.load(inputs["sae"])
+    sae = SAE.load(inputs["sae"]).to(resolve_device(runtime.device))
     domains = {name: Embeddings.load(path) for name, path in inputs.domains("embed").items()}
     for name, embeddings in domains.items():
         check_fit(sae, embeddings, name)

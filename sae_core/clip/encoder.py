@@ -11,8 +11,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sae_core.clip.weights import EMBEDDED, BUNDLED, Weights, ensure_reachable, find_weights, unavailable
+from sae_core.clip.weights import (
+    BUNDLED,
+    EMBEDDED,
+    Weights,
+    ensure_reachable,
+    find_weights,
+    requirements_of,
+    unavailable,
+)
+from sae_core.data.images import to_rgb
 from sae_core.errors import InputError, Unavailable
+
+__all__ = ["Encoder", "Picture", "Precision", "as_pil", "load_encoder", "requirements_of", "resolve_device"]
 
 Picture = Union[Image.Image, NDArray[np.uint8]]
 Precision = Literal["fp32", "bf16"]
@@ -43,22 +54,16 @@ def state_sha256(state: dict[str, torch.Tensor]) -> str:
 
 
 def as_pil(picture: Picture) -> Image.Image:
-    """A picture as PIL RGB: arrays are uint8 [h, w] or [h, w, 3]; transparency is laid on white, the colour of paper.
+    """A picture as PIL RGB (transparency on white, the colour of paper); arrays are uint8 [h, w] or [h, w, 3].
 
     Raises:
         InputError: an array of another shape or dtype.
     """
-    if not isinstance(picture, Image.Image):
-        if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
-            raise InputError(f"an image array must be uint8 [h, w] or [h, w, 3], not {picture.dtype} {list(picture.shape)}")
-        picture = Image.fromarray(picture)
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(paper, layer).convert("RGB")
-    return picture.convert("RGB")
+    if isinstance(picture, Image.Image):
+        return to_rgb(picture)
+    if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
+        raise InputError(f"an image array must be uint8 [h, w] or [h, w, 3], not {picture.dtype} {list(picture.shape)}")
+    return Image.fromarray(picture).convert("RGB")
 
 
 class Encoder:
@@ -69,6 +74,7 @@ class Encoder:
         dim: embedding width d.
         image_size: side of the square input in pixels.
         logit_scale: exp of the learned temperature; logits are logit_scale x cosine.
+        parameters: how many numbers were learned, both towers.
         weights_sha256: hash of the state dict as loaded, before any change of precision.
         precision: of the image tower; the text tower stays fp32, since it sees few texts and names hang on it.
         preprocess: PIL image to float32 [3, s, s], open_clip's own for these weights.
@@ -88,6 +94,7 @@ class Encoder:
         self.dim = dim
         self.device = device
         self.preprocess = preprocess
+        self.parameters = sum(p.numel() for p in model.parameters())
         self.weights_sha256 = state_sha256(model.state_dict())
         self.logit_scale = float(model.logit_scale.detach().exp())
         size = model.visual.image_size
@@ -112,7 +119,8 @@ class Encoder:
 
     def forward_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """Input tensor [n, 3, s, s] to raw embeddings, float32 [n, d]; differentiable with respect to the pixels."""
-        return self._model.encode_image(pixels.to(self._dtype)).float()
+        rows: torch.Tensor = self._model.encode_image(pixels.to(self._dtype)).float()
+        return rows
 
     def images(self, images: Sequence[Picture] | NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
         """Raw projected image embeddings.
@@ -184,7 +192,7 @@ def load_encoder(
 
 def _failed(weights: Weights, error: Exception) -> Exception:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    if weights.repo is None and weights.url is None:
+    if weights.repo is None:
         return InputError(f"cannot load CLIP weights {weights.id} from {weights.source}: {reason}; give a sound open_clip model")
     return unavailable(weights, reason)
 
@@ -196,8 +204,9 @@ def _tokenizer(weights: Weights) -> Callable[[list[str]], torch.Tensor]:
     merges = weights.folder / "bpe.txt.gz" if weights.folder is not None else None
     extra = {"bpe_path": str(merges)} if merges is not None and merges.is_file() else {}
     try:
-        return open_clip.get_tokenizer(weights.name, **extra)
+        tokenizer: Callable[[list[str]], torch.Tensor] = open_clip.get_tokenizer(weights.name, **extra)
     except ImportError as error:
         raise Unavailable(f"the tokenizer of {weights.id} needs package {error.name} (pip install it); {EMBEDDED}") from error
     except (OSError, ValueError) as error:
         raise Unavailable(f"cannot load the tokenizer of {weights.id}: {str(error).splitlines()[0][:160]}; {EMBEDDED}") from error
+    return tokenizer

@@ -95,7 +95,7 @@ def class_directions(encoder: TextTower, names: Sequence[str], templates: str | 
     flat = encoder.texts([text for row in prompts for text in row]).astype(np.float64)
     unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     mean = unit.reshape(len(names), -1, unit.shape[1]).mean(axis=1)
-    return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
 
 
 def imagenet_class_names() -> tuple[str, ...]:

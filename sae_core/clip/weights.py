@@ -139,16 +139,21 @@ def is_present(weights: Weights) -> bool:
 
         return any(isinstance(try_to_load_from_cache(weights.repo, name), str) for name in weights.files)
     if weights.folder is not None:
-        return any(weights.folder.glob("*.safetensors")) or any(weights.folder.glob("*.bin"))
+        return bool(_weight_files(weights.folder))
     return weights.file is not None and weights.file.is_file()
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if path.suffix in (".safetensors", ".bin", ".pt", ".pth")]
 
 
 def size_of(weights: Weights) -> str:
     """The weights' size in words: that of the file when it is here, else 4 bytes for each parameter of the architecture."""
-    local = [weights.file] if weights.file else list(weights.folder.glob("*.safetensors")) if weights.folder else []
-    if local:
-        return f"{sum(path.stat().st_size for path in local) / 1e6:.1f} MB"
-    if weights.name.startswith("hf-hub:"):
+    if weights.file is not None:
+        return f"{weights.file.stat().st_size / 1e6:.1f} MB"
+    if weights.folder is not None and is_present(weights):
+        return f"{sum(path.stat().st_size for path in _weight_files(weights.folder)) / 1e6:.1f} MB"
+    if weights.folder is not None or weights.name.startswith("hf-hub:"):
         return "size unknown"
     import open_clip
     import torch

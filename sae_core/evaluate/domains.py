@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from sae_core.evaluate.zero_shot import compare as compare_classes
 from sae_core.sae.architectures import SAE
 from sae_core.sae.quality import Quality
 
-SPLIT = "test"
+SPLIT: Literal["test"] = "test"
 ROWS = 4096
 
 

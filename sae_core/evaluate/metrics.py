@@ -109,7 +109,9 @@ def unit(rows: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Rows divided by their length; a zero row stays zero (it has no direction, all its cosines are 0)."""
     rows = np.asarray(rows, dtype=np.float32)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    out: NDArray[np.float32] = np.zeros_like(rows)
+    np.divide(rows, length, out=out, where=length > 0)
+    return out
 
 
 def caption_hits(

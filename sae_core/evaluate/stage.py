@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 
 from sae_core.activations.collect import check_fit
 from sae_core.clip.embed import Embeddings
+from sae_core.clip.encoder import resolve_device
 from sae_core.config import EvaluateConfig, Runtime
 from sae_core.data.manifest import Manifest
 from sae_core.errors import DamagedArtifact, InputError
@@ -80,7 +81,7 @@ def run(config: EvaluateConfig, inputs: Inputs, out_dir: Path, report: Report, r
     Inputs: `sae`, and `manifest:<domain>`, `embed:<domain>` of every domain.
     Raises: InputError for templates without `{}`, or embeddings that are not what the dictionary takes.
     """
-    sae = SAE.load(inputs["sae"])
+    sae = SAE.load(inputs["sae"]).to(resolve_device(runtime.device))
     towers = Towers(runtime.device)
     names = list(inputs.domains("embed"))
     trained_on = trained_domains(inputs["sae"], names)
@@ -102,8 +103,9 @@ def run(config: EvaluateConfig, inputs: Inputs, out_dir: Path, report: Report, r
             [pooled] if name in trained_on else [],
             config.bootstrap,
             rng,
-            lambda part, whole, done=done: report(Event("evaluate", 100 * done + 100 * part // whole, 100 * len(names))),
+            _ticking(report, done, len(names)),
         )
+        report(Event("evaluate", 100 * (done + 1), 100 * len(names), domains[name].metrics(), domains[name].line(name)))
     about = {
         "sae": inputs["sae"].name,
         "split": SPLIT,
@@ -116,6 +118,10 @@ def run(config: EvaluateConfig, inputs: Inputs, out_dir: Path, report: Report, r
     found = _gather(domains, pooled.metrics(), about)
     _write(out_dir, found)
     return found
+
+
+def _ticking(report: Report, done: int, domains: int) -> Callable[[int, int], None]:
+    return lambda rows, of: report(Event("evaluate", 100 * done + 99 * rows // of, 100 * domains))
 
 
 def trained_domains(sae: Path, names: list[str]) -> list[str]:

@@ -65,7 +65,7 @@ class ZeroShot:
         before, after = (hits[seen] / n[seen] for hits in right)
         return pd.DataFrame(
             {
-                "class": [names[c] for c in seen],
+                "class": [names[int(c)] for c in seen],
                 "n": n[seen],
                 "accuracy_clip": before,
                 "accuracy_sae": after,

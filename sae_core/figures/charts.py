@@ -44,11 +44,14 @@ def accuracy_bars(frame: pd.DataFrame, title: str = "Zero-shot accuracy", axis: 
             # Inside at the foot of the bar, where no whisker crosses it; a bar too short to hold it has it above.
             textposition=["inside" if value > 0.12 else "outside" for value in rows.value],
             insidetextanchor="start",
-            insidetextfont={"color": "white", "size": 13},
+            insidetextfont={"color": "white", "size": 12},
+            outsidetextfont={"size": 12},
+            textangle=0,
+            constraintext="none",
             error_y=error,
             hovertemplate="%{x}<br>" + str(condition) + ": %{y:.2%}<extra></extra>",
         )
-    figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.06, uniformtext={"minsize": 8, "mode": "show"})
+    figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.06)
     figure.update_yaxes(range=[0, 1.0], tickformat=".0%", title_text=axis)
     return styled(figure, title, 360)
 
@@ -67,22 +70,36 @@ def delta_by_class(
     if len(kept) < len(order):
         title = f"{title} ({limit} worst, {limit} best)"
     figure = go.Figure()
-    for domain, rows in frame[frame["class"].isin(kept)].groupby("domain", sort=False):
-        rows = rows.set_index("class").reindex(kept).dropna(subset=["delta"])
+    for nth, (domain, rows) in enumerate(frame[frame["class"].isin(kept)].groupby("domain", sort=False)):
+        rows = rows.set_index("class").reindex(kept).reset_index().dropna(subset=["delta"])
         figure.add_scatter(
             x=rows.delta,
-            y=[plain(name, 24) for name in rows.index],
+            y=rows.index,
             mode="markers",
             name=str(domain),
-            marker={"color": colours.get(str(domain), CONTROL), "size": 10, "symbol": "circle", "opacity": 0.9},
-            customdata=rows.n,
-            hovertemplate="%{y}, " + str(domain) + ": %{x:+.1%}, n = %{customdata}<extra></extra>",
+            marker={
+                "color": colours.get(str(domain), CONTROL),
+                "size": 10,
+                "symbol": _SYMBOLS[nth % len(_SYMBOLS)],
+                "line": {"width": 2 if nth else 0},
+            },
+            customdata=[[plain(name), int(n)] for name, n in zip(rows["class"], rows["n"], strict=True)],
+            hovertemplate="%{customdata[0]}, " + str(domain) + ": %{x:+.1%}, n = %{customdata[1]}<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": CONTROL, "width": 1})
     figure.update_xaxes(tickformat="+.0%", title_text="CLIP+SAE minus CLIP")
-    names = [plain(name, 24) for name in kept]
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], tickmode="array", tickvals=names, showgrid=True)
+    _rows(figure, kept, 24)
     return styled(figure, title, 130 + 18 * len(kept))
+
+
+def _rows(figure: go.Figure, names: Sequence[object], width: int) -> None:
+    # Rows are numbers with names for ticks: two names that are cut to the same letters stay two rows. The first is on top.
+    texts = [plain(name, width) for name in names]
+    figure.update_yaxes(range=[len(names) - 0.4, -0.6], tickvals=list(range(len(names))), ticktext=texts, zeroline=False)
+
+
+# Open ones after the first, so that equal values of two domains are both seen.
+_SYMBOLS = ("circle", "diamond-open", "square-open", "triangle-up-open")
 
 
 def histogram_by_domain(
@@ -213,21 +230,21 @@ def probability_bars(frame: pd.DataFrame, title: str = "Labels before and after"
     Args:
         frame: columns `label`, `before`, `after` in [0, 1], in the order to draw.
     """
-    labels = [plain(label, 26) for label in frame.label]
     figure = go.Figure()
     for column, name, colour in (("after", "after", SAE), ("before", "before", CLIP)):
         figure.add_bar(
-            y=labels,
+            y=list(range(len(frame))),
             x=frame[column],
+            customdata=[plain(label) for label in frame["label"]],
             name=name,
             orientation="h",
             marker_color=colour,
-            hovertemplate="%{y}, " + name + ": %{x:.1%}<extra></extra>",
+            hovertemplate="%{customdata}, " + name + ": %{x:.1%}<extra></extra>",
         )
     figure.update_layout(barmode="group", bargap=0.3, legend_traceorder="reversed")
     figure.update_xaxes(range=[0, 1], tickformat=".0%", title_text="probability")
-    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1])
-    return styled(figure, title, 120 + 40 * len(labels))
+    _rows(figure, list(frame["label"]), 26)
+    return styled(figure, title, 120 + 40 * len(frame))
 
 
 def domain_shift(

@@ -116,10 +116,7 @@ def describe(activations: Activations, j: int, label: str | None, top: pd.DataFr
         "rate": float(stats["rate"]),
         "max": float(stats["max"]),
         "domains": {d: {"count": int(stats[f"{d}.count"]), "rate": float(stats[f"{d}.rate"])} for d in activations.domains},
-        "shown": [
-            {"row": int(r.row), "domain": str(r.domain), "image": int(r.image), "value": float(r.value), "copies": int(r.copies)}
-            for r in top.itertuples()
-        ],
+        "shown": top[["row", "domain", "image", "value", "copies"]].astype({"domain": "str"}).to_dict("records"),
     }
 
 
@@ -144,9 +141,11 @@ def grid(
         cell: side of a picture in pixels.
     """
     colours = domain_colours({domain: manifests[domain].rendering for domain in activations.domains})
-    tiles = [tile(manifests[r.domain], int(r.image), cell) for r in top.itertuples()]
-    captions = [f"{r.value:#.3g}" + (f"  x{r.copies}" if r.copies > 1 else "") for r in top.itertuples()]
-    pictures = image_grid(tiles, captions, [colours[domain] for domain in top["domain"]], columns=columns, cell=cell)
+    domains = [str(domain) for domain in top["domain"]]
+    tiles = [tile(manifests[domain], image, cell) for domain, image in zip(domains, top["image"].tolist(), strict=True)]
+    copies = ["" if number == 1 else f"  x{number}" for number in top["copies"]]
+    captions = [f"{value:#.3g}{mark}" for value, mark in zip(top["value"], copies, strict=True)]
+    pictures = image_grid(tiles, captions, [colours[domain] for domain in domains], columns=columns, cell=cell)
     width = max(pictures.width, 320)
     lines = _heading(activations, j, label, colours, width - 2 * MARGIN)
     height = MARGIN + LINE * len(lines)

@@ -72,9 +72,10 @@ def _processes(fn: Callable[[int], T], wanted: list[int], workers: int, done: Ca
             pool.shutdown(wait=True, cancel_futures=True)
     left = [shard for shard in wanted if shard not in finished and not done(shard)]
     if left:
+        named = ", ".join(map(str, left[:8])) + ("..." if len(left) > 8 else "")
         raise SaeLabError(
-            f"worker processes died {REBUILDS + 1} times; shards left: {', '.join(map(str, left[:8]))}{'...' if len(left) > 8 else ''}; "
-            "they may have run out of memory: use fewer workers, then run again (finished shards are kept)"
+            f"worker processes died {REBUILDS + 1} times; shards left: {named}; they may have run out of memory: "
+            "use fewer workers, then run again (finished shards are kept)"
         )
 
 

@@ -25,6 +25,8 @@ from sae_core.steer.result import FORMAT, Steered
 from sae_core.store import Inputs
 
 SHOWN = 10
+LOGIT_SCALE = 100.0
+"""The temperature where precomputed embeddings do not say theirs: the bound CLIP trains against; OpenAI's models reach it."""
 CURVES = ("strength", "label", "probability", "base", "random_low", "random_median", "random_high")
 CONTROLS = "isotropic random directions, as long as the edit"
 
@@ -79,11 +81,19 @@ def steer_row(
         neighbours: how many nearest images to show.
     """
     maxima = scene.activations.maxima.astype(np.float64)
-    maxima[list(recipe.maxima)] = list(recipe.maxima.values())
+    check(recipe, scene.sae)
+    for edit in recipe.edits:
+        maxima[edit.latent] = recipe.maxima.get(edit.latent, maxima[edit.latent])
     check(recipe, scene.sae, maxima)
-    x = scene.x[row]
+    x, logit_scale = scene.x[row], _logit_scale(scene, row)
     after = apply(x[None], recipe, scene.sae, maxima)[0]
-    result: dict[str, Any] = {"format": FORMAT, **_image(row, scene), "notes": advice(recipe), "controls": CONTROLS}
+    result: dict[str, Any] = {
+        "format": FORMAT,
+        **_image(row, scene),
+        "notes": advice(recipe),
+        "controls": CONTROLS,
+        "logit_scale": logit_scale,
+    }
     result["edits"] = _edits(x, recipe, scene, maxima)
     result["cosine"] = float(unit(x[None])[0] @ unit(after[None])[0])
     curves = pd.DataFrame({name: pd.Series(dtype=object if name == "label" else np.float64) for name in CURVES})
@@ -92,10 +102,10 @@ def steer_row(
         rng = np.random.default_rng(recipe.seed)
         directions = random_directions("isotropic", random, scene.x, rng)
         swept = sweep(x, recipe, scene.sae, maxima, strengths, directions)
-        curves, verdict = label_curves(swept, labels.names, labels.texts, float(_logit_scale(scene, row)))
+        curves, verdict = label_curves(swept, labels.names, labels.texts, logit_scale)
         judged = _judged(verdict, swept)
     result.update(judged)
-    result["labels"] = _before_after(x, after, labels, float(_logit_scale(scene, row)))
+    result["labels"] = _before_after(x, after, labels, logit_scale)
     table, changed = _neighbours(row, after, recipe, scene, neighbours)
     result.update(changed)
     result.update(_collateral(x, after, recipe, scene, maxima))
@@ -103,7 +113,8 @@ def steer_row(
 
 
 def _logit_scale(scene: Scene, row: int) -> float:
-    return float(scene.embeddings[str(scene.activations.images["domain"].iloc[row])].logit_scale)
+    known = scene.embeddings[str(scene.activations.images["domain"].iloc[row])].logit_scale
+    return LOGIT_SCALE if known is None else float(known)
 
 
 def _image(row: int, scene: Scene) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from sae_core.interpret.evidence import explain_half
 from sae_core.interpret.stage import Names
 from sae_core.store import Store
 
-CONCEPTS, D, N = 24, 48, 1500
+CONCEPTS, D, N = 24, 512, 1500
 
 
 def plant(folder: Path) -> NDArray[np.float32]:
@@ -30,7 +30,7 @@ def plant(folder: Path) -> NDArray[np.float32]:
     concepts = unit(rng.standard_normal((CONCEPTS, D)))
     shared = 2 * unit(rng.standard_normal((1, D)))
     main, other = rng.integers(0, CONCEPTS, (2, N))
-    x = 3 * concepts[main] + 0.6 * concepts[other] + shared + 0.05 * rng.standard_normal((N, D))
+    x = 3 * concepts[main] + 0.6 * concepts[other] + shared + 0.015 * rng.standard_normal((N, D))
     folder.mkdir(parents=True)
     np.save(folder / "image_embeddings.npy", (4 * x).astype(np.float32))
     np.save(folder / "text_embeddings.npy", (5 * (concepts[main] + 1.5 * unit(rng.standard_normal((1, D))))).astype(np.float32))
@@ -44,6 +44,7 @@ def config_for(folder: Path, **changes: object) -> RunConfig:
     raw = {
         "name": "planted",
         "data": {"source": "arrays", "path": str(folder), "encoder": "ViT-B-32/openai"},
+        "clip": {"model": "ViT-B-32", "pretrained": "openai"},
         "sae": {"architecture": {"kind": "topk", "k": 3}, "width": 32, "steps": 600, "batch_size": 256},
         "interpret": {"vocabulary": "captions", "templates": ["{}"]},
         **changes,

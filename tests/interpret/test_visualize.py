@@ -33,12 +33,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     arrays = root / "arrays"
     arrays.mkdir()
     rng = np.random.default_rng(0)
-    np.save(arrays / "image_embeddings.npy", rng.normal(size=(10, 4)).astype(np.float32))
+    np.save(arrays / "image_embeddings.npy", rng.normal(size=(10, 512)).astype(np.float32))
     files = [f"{i}.png" for i in range(10)]
     pd.DataFrame({"file": files, "caption": ["an outsole for a shoe"] * 10}).to_csv(arrays / "metadata.csv", index=False)
     sources = {
-        "sketch": DrawnSource(n=20, rendering="sketch"),
-        "photo": DrawnSource(n=20, rendering="photo"),
+        "sketch": DrawnSource(n=120, rendering="sketch"),
+        "photo": DrawnSource(n=120, rendering="photo"),
         "texts": ArraySource(path=str(arrays)),
     }
     paths: dict[str, Path] = {}
@@ -48,18 +48,18 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
         manifest = manifest_stage.run(source, None, paths[f"manifest:{name}"])
         group = np.arange(manifest.n) // (2 if name == "sketch" else 1)
         tables.append(Rows(name, np.arange(manifest.n), manifest.table["split"].to_numpy(dtype=str), manifest.labels, group))
-    z = np.zeros((50, M), dtype=np.float32)
-    z[[0, 1, 21, 45], 3] = [4.0, 3.0, 2.0, 1.0]  # rows 0 and 1 are near-duplicates
-    z[:, 5] = np.linspace(1, 2, 50)
+    z = np.zeros((250, M), dtype=np.float32)
+    z[[0, 1, 121, 245], 3] = [4.0, 3.0, 2.0, 1.0]  # rows 0 and 1 are near-duplicates
+    z[:, 5] = np.linspace(1, 2, 250)
     z[7, 0] = 0.5
     paths["activations"] = root / "collect"
     paths["activations"].mkdir()
     writer = Writer(paths["activations"], M)
-    writer.append(np.tile(np.arange(M), (50, 1)), z)
+    writer.append(np.tile(np.arange(M), (250, 1)), z)
     writer.finish(tables, {})
     paths["names"] = root / "interpret"
     paths["names"].mkdir()
-    record = {name: None for name in FIELDS}
+    record = dict.fromkeys(FIELDS)
     numbers = {"positives": 9, "negatives": 9, "alternatives": [], "top_images": []}
     Names(frame([{**record, **numbers, "latent": 3, "status": "ok", "label": "parallel lines"}]), {}).save(paths["names"])
     return Inputs(paths)
@@ -78,10 +78,10 @@ def test_files_and_index(inputs: Inputs, tmp_path: Path) -> None:
     assert again.metrics() == {"grids": 2.0, "grids_of_dead": 0.0}
     assert again.path(3) == tmp_path / "latent_0003.png"
     entry = json.loads((tmp_path / "index.json").read_text())["latents"][0]
-    assert (entry["label"], entry["count"], entry["rate"], entry["max"]) == ("parallel lines", 4, pytest.approx(4 / 50), 4.0)
+    assert (entry["label"], entry["count"], entry["rate"], entry["max"]) == ("parallel lines", 4, pytest.approx(4 / 250), 4.0)
     assert entry["domains"] == {
-        "sketch": {"count": 2, "rate": pytest.approx(0.1)},
-        "photo": {"count": 1, "rate": pytest.approx(0.05)},
+        "sketch": {"count": 2, "rate": pytest.approx(2 / 120)},
+        "photo": {"count": 1, "rate": pytest.approx(1 / 120)},
         "texts": {"count": 1, "rate": pytest.approx(0.1)},
     }
     shown = [(one["domain"], one["image"], one["value"], one["copies"]) for one in entry["shown"]]

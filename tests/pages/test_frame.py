@@ -134,6 +134,7 @@ def test_a_job_that_ended_badly_says_so_shows_its_log_and_offers_to_go_on(
     assert says in words(app)
     assert "error: the disk is full" in words(app), "the end of the log"
     assert offers in [button.label for button in app.button]
+    assert "Dismiss" not in [button.label for button in app.button], "there is nothing else to see yet"
 
 
 def test_a_worker_that_went_silent_is_interrupted_and_can_be_resumed(on_empty: Path, open_page: Open) -> None:

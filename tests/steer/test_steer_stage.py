@@ -17,7 +17,7 @@ from sae_core.steer.edits import apply
 from sae_core.steer.stage import Steered
 from sae_core.store import Store
 
-CONCEPTS, D, N = 12, 40, 400
+CONCEPTS, D, N = 12, 512, 400
 
 
 def plant(folder: Path) -> None:
@@ -25,7 +25,7 @@ def plant(folder: Path) -> None:
     rng = np.random.default_rng(1)
     concepts = unit(rng.standard_normal((CONCEPTS, D)))
     main, other = rng.integers(0, CONCEPTS, (2, N))
-    x = 3 * concepts[main] + 0.5 * concepts[other] + 0.1 * rng.standard_normal((N, D))
+    x = 3 * concepts[main] + 0.5 * concepts[other] + 0.03 * rng.standard_normal((N, D))
     folder.mkdir(parents=True)
     np.save(folder / "image_embeddings.npy", (3 * x).astype(np.float32))
     np.save(folder / "text_embeddings.npy", (4 * concepts[main]).astype(np.float32))
@@ -36,6 +36,7 @@ def plant(folder: Path) -> None:
 def config_for(folder: Path, **steer: object) -> RunConfig:
     raw = {
         "data": {"source": "arrays", "path": str(folder), "encoder": "ViT-B-32/openai"},
+        "clip": {"model": "ViT-B-32", "pretrained": "openai"},
         "sae": {"architecture": {"kind": "topk", "k": 3}, "width": 20, "steps": 400, "batch_size": 128},
         "interpret": {"vocabulary": "captions", "templates": ["{}"]},
         "steer": steer,

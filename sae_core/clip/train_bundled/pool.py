@@ -122,7 +122,7 @@ def augment(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     brightness = torch.from_numpy(rng.uniform(-0.1, 0.1, (b, 1, 1, 1)).astype(np.float32)).to(x.device)
     noise = torch.from_numpy(rng.standard_normal((b, 1, *x.shape[2:]), dtype=np.float32)).to(x.device)
     strength = torch.from_numpy(rng.uniform(0, 0.03, (b, 1, 1, 1)).astype(np.float32)).to(x.device)
-    return (((x - 0.5) * contrast + 0.5 + brightness + noise * strength)).clamp(0, 1)
+    return ((x - 0.5) * contrast + 0.5 + brightness + noise * strength).clamp(0, 1)
 
 
 def cosine_with_warmup(step: int, steps: int, warmup: float = 0.05) -> float:

@@ -40,7 +40,17 @@ RENDERING_PHRASES = {
     "sketch": ("a sketch", "a drawing", "a line drawing", "a black and white drawing", "ink on paper", "a doodle"),
     "photo": ("a photo", "a picture", "a photograph", "a color photo", "a blurry photo", "a low resolution photo"),
 }
-GENERAL = ("{}", "a {}", "the {}", "an image of a {}", "a picture of the {}", "this is a {}", "one {}", "a small {}", "a large {}")
+GENERAL = (
+    "{}",
+    "a {}",
+    "the {}",
+    "an image of a {}",
+    "a picture of the {}",
+    "this is a {}",
+    "one {}",
+    "a small {}",
+    "a large {}",
+)
 
 
 @dataclass(frozen=True)
@@ -64,11 +74,14 @@ class Phrase:
             counts: [n, primitives].
             renderings: [n], the index of each image's rendering.
         """
+        truth: NDArray[np.floating]
         if self.kind == "rendering":
-            return (renderings == self.rendering).astype(np.float32)
-        if self.kind == "number":
-            return np.exp(-2 * np.abs(counts[:, self.columns[0]] - self.number)).astype(np.float32)
-        return np.log1p(counts[:, list(self.columns)]).min(axis=1).astype(np.float32)
+            truth = np.equal(renderings, self.rendering).astype(np.float32)
+        elif self.kind == "number":
+            truth = np.exp(-2 * np.abs(counts[:, self.columns[0]] - self.number))
+        else:
+            truth = np.log1p(counts[:, list(self.columns)]).min(axis=1)
+        return np.asarray(truth, dtype=np.float32)
 
 
 def class_templates() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ them, and everything else falls back to shorter pieces and at last to bytes.
 from __future__ import annotations
 
 import gzip
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def merges_of(word: str, ranks: dict[Merge, int]) -> list[Merge]:
     pieces = [*word[:-1], word[-1] + "</w>"]
     used: list[Merge] = []
     while len(pieces) > 1:
-        best = min(zip(pieces, pieces[1:], strict=False), key=lambda pair: ranks.get(pair, len(ranks)))
+        best = min(itertools.pairwise(pieces), key=lambda pair: ranks.get(pair, len(ranks)))
         if best not in ranks:
             break
         used.append(best)

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: what they compute, how they are trained, how they are kept."""

@@ -1,0 +1,145 @@
+"""Defaults that need no tuning: scaling, first weights, batch, steps, learning rate, each a stated rule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sae_core.config import ReluL1, SaeConfig, TopK
+from sae_core.sae.batches import Pool
+
+WARMUP, HOLD = 0.05, 0.8
+"""Shares of the steps: linear warm-up to WARMUP, full rate to HOLD, then linear to 0."""
+FEWEST_STEPS, MOST_STEPS, EPOCHS = 1200, 20_000, 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is settled before the first step."""
+
+    batch: int
+    steps: int
+    lr: float
+    dead_after: int
+    """Embeddings without firing after which AuxK counts a latent as dead."""
+
+    def rate(self, step: int, schedule: str) -> float:
+        """Learning rate of a step (from 0)."""
+        if schedule == "constant":
+            return self.lr
+        warm = (step + 1) / (WARMUP * self.steps)
+        cool = (self.steps - step) / ((1 - HOLD) * self.steps)
+        return self.lr * min(1.0, warm, cool)
+
+
+def plan(config: SaeConfig, rows: int) -> Plan:
+    """Batch, steps and rate for so many training rows. What the config sets stands; the rest is:
+
+    - batch: `batch_size`, but at most a twelfth of the rows (a power of two): with few rows small batches generalise better.
+      On 800 CLIP embeddings held-out R² was .718 at 64, .713 at 256, .69 at 800.
+    - steps: 40 epochs, at least 1,200 and at most 20,000 steps.
+    - lr: 4e-3 · sqrt(4096 / width)... see `learning_rate`.
+    - dead_after: one epoch, at least a twentieth of the run.
+    """
+    batch = min(config.batch_size, max(16, 1 << int(math.log2(max(rows // 12, 1)))))
+    if config.steps is not None:
+        steps = config.steps
+    elif config.epochs is not None:
+        steps = max(1, math.ceil(config.epochs * rows / batch))
+    else:
+        steps = min(max(math.ceil(EPOCHS * rows / batch), FEWEST_STEPS), MOST_STEPS)
+    lr = config.lr if config.lr is not None else learning_rate(config.width, steps)
+    after = config.architecture.dead_after if isinstance(config.architecture, TopK) else None
+    return Plan(batch, steps, lr, after if after is not None else max(rows, steps * batch // 20))
+
+
+def learning_rate(width: int, steps: int) -> float:
+    """The rate of Adam for a width and a number of steps."""
+    return 4e-3 * min(1.0, math.sqrt(600 / steps))
+
+
+def scaling(pool: Pool, kind: str) -> tuple[Tensor, float]:
+    """Mean [d] and scale of u = (x - mean) · scale, so that u has mean 0 and mean square norm 1; (0, 1) for kind "none".
+
+    Rows that are all equal have no scale: it is 1.
+    """
+    if kind == "none":
+        return torch.zeros(pool.d), 1.0
+    mean, centred = moments(pool)
+    return mean.float(), 1.0 / math.sqrt(centred) if centred > 0 else 1.0
+
+
+def moments(pool: Pool) -> tuple[Tensor, float]:
+    """Mean float64 [d] and mean square distance from it, in float64; about the first row, so that no digits are lost."""
+    shift = pool.take(np.zeros(1, dtype=np.int64))[0].double()
+    total, squares = torch.zeros(pool.d, dtype=torch.float64), 0.0
+    for block in pool.blocks():
+        rows = block.double() - shift
+        total += rows.sum(0)
+        squares += float(rows.square().sum())
+    return shift + total / pool.n, max(squares / pool.n - float((total / pool.n).square().sum()), 0.0)
+
+
+def first_weights(config: SaeConfig, pool: Pool, mean: Tensor, scale: float) -> dict[str, Tensor]:
+    """The parameters at step 0, float32, by the config's `init` and seed."""
+    # The stream of the seed that is spent here is nobody else's: a dictionary must not know how its data was drawn.
+    rng = np.random.default_rng([config.seed, 2])
+    if config.init == "seed_project":
+        return _linear(config, pool.d, rng)
+    return _data_rows(config.width, pool, mean, scale, rng)
+
+
+def _data_rows(m: int, pool: Pool, mean: Tensor, scale: float, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Unit rows, W_enc = W_dec: as many training rows about their mean as there are latents, random directions beyond.
+
+    On 800 CLIP embeddings, F 1024, k 32, held-out R²: data rows .698, random directions .588, differences of rows .629.
+    """
+    chosen = np.sort(rng.permutation(pool.n)[:m])
+    centre = mean.double() if scale != 1.0 or bool(mean.any()) else moments(pool)[0]
+    parts = [pool.take(part).double() - centre for part in np.array_split(chosen, max(1, len(chosen) // 2048))]
+    rows = torch.cat(parts)
+    rows = rows[torch.from_numpy(rng.permutation(len(rows)))]
+    lengths = rows.norm(dim=1, keepdim=True)
+    random = torch.from_numpy(rng.standard_normal((m, pool.d)))
+    random /= random.norm(dim=1, keepdim=True)
+    directions = random.clone()
+    # A row at the mean has no direction; equal rows would stay twins for good, so each is turned a little.
+    directions[: len(rows)] = torch.where(
+        lengths > 1e-9, rows / lengths.clamp_min(1e-9) + TURN * random[: len(rows)], random[: len(rows)]
+    )
+    directions = (directions / directions.norm(dim=1, keepdim=True)).float()
+    offset = ((centre - mean.double()) * scale).float()  # 0 unless the input is not scaled: then the mean is b_dec's
+    return {"W_enc": directions.clone(), "b_enc": -(directions @ offset), "W_dec": directions, "b_dec": offset}
+
+
+TURN = 0.05
+"""How far a data row is turned from itself at random: the length of what is added to a unit vector."""
+
+
+def _linear(config: SaeConfig, d: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    """torch.nn.Linear's defaults, U(-1/√fan_in, 1/√fan_in), the decoder's columns normalised where the config asks for it."""
+
+    def uniform(bound: float, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.uniform(-bound, bound, shape).astype(np.float32))
+
+    m = config.width
+    into, out = 1 / math.sqrt(d), 1 / math.sqrt(m)
+    decoder = uniform(out, m, d)
+    if not isinstance(config.architecture, ReluL1) or config.architecture.renormalise_decoder:
+        decoder /= decoder.norm(dim=1, keepdim=True)
+    return {"W_enc": uniform(into, m, d), "b_enc": uniform(into, m), "W_dec": decoder, "b_dec": uniform(out, d)}
+
+
+def width_advice(width: int, rows: int) -> str:
+    """A warning when there are too few rows for the width; empty otherwise."""
+    if rows >= 4 * width:
+        return ""
+    best = 1 << max(1, int(math.log2(max(rows, 2))))
+    return (
+        f"{rows:,} training rows are few for {width:,} latents: expect dead latents and overfitting; the dictionary kept is the "
+        f"one best on held-out training rows. About {best:,} latents suit this many rows"
+    )

@@ -1,0 +1,303 @@
+"""The training loop: batch, closed-form gradient, fused Adam, unit dictionary rows; live metrics, checkpoints, resume.
+
+Everything a step needs is the state (weights, Adam's moments, step, who fired when) and (seed, step). A training killed at any
+step and run again ends with the same bits as one that was left alone, on the same device with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sae_core.config import ReluL1, SaeConfig
+from sae_core.errors import Cancelled, InputError
+from sae_core.progress import Event, Report
+from sae_core.sae import checkpoint, recipe
+from sae_core.sae.architectures import SAE
+from sae_core.sae.batches import Batches, Pool
+from sae_core.sae.log import Log
+from sae_core.sae.objective import Outcome, objective_of
+from sae_core.sae.quality import Quality
+
+HELD_OUT_LOOKS = 40
+"""How often the held-out rows are looked at in a run."""
+EPOCH_CHECKPOINTS = 10
+"""At most so many `checkpoints/sae_epoch_XX.safetensors` are kept, evenly spaced, the last epoch always."""
+STATE_SECONDS = 5.0
+ROWS = 1024
+
+
+@dataclass
+class _Best:
+    """The weights with the highest held-out R² so far."""
+
+    r2: float
+    step: int
+    weights: dict[str, Tensor]
+
+
+class Trainer:
+    """One training. `run` does it, from where a killed one stopped if `folder` holds its state."""
+
+    def __init__(
+        self,
+        config: SaeConfig,
+        pool: Pool,
+        held: Pool,
+        folder: Path | None,
+        encoder_id: str | None,
+        identity: str,
+        report: Report,
+        device: torch.device,
+    ) -> None:
+        """
+        Args:
+            config: what to train.
+            pool: the rows to train on.
+            held: rows of the training split that are kept for the choice of the best weights; may be empty.
+            folder: where logs, checkpoints and state go; None keeps nothing.
+            encoder_id: the CLIP of these embeddings.
+            identity: changes with the data; a state of another one is not resumed.
+            report: told of progress; may raise `Cancelled`.
+            device: where to compute.
+        """
+        self.config, self.pool, self.held, self.folder = config, pool, held, folder
+        self.report, self.device, self.encoder_id = report, device, encoder_id
+        self.identity = identity
+        self.plan = recipe.plan(config, pool.n)
+        self.objective = objective_of(config.architecture)
+        self.epochs = max(1, self.plan.steps * self.plan.batch // pool.n)
+        spaced = np.linspace(1, self.epochs, min(self.epochs, EPOCH_CHECKPOINTS)).round().astype(int)
+        self._kept_epochs = set(spaced.tolist())
+        self._look_every = max(1, math.ceil(self.plan.steps / HELD_OUT_LOOKS))
+
+    # ------------------------------------------------------------ state
+
+    def _begin(self) -> None:
+        config, device = self.config, self.device
+        self.mean, self.scale = recipe.scaling(self.pool, config.scaling)
+        first = recipe.first_weights(config, self.pool, self.mean, self.scale)
+        self.mean = self.mean.to(device)
+        self.weights = {name: tensor.to(device) for name, tensor in first.items()}
+        self.trained = [name for name in self.weights if name not in self.objective.frozen]
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        parameters = [self.weights[name] for name in self.trained]
+        self.adam = kind(parameters, lr=self.plan.lr, weight_decay=config.weight_decay, fused=True)
+        self.step = 0
+        self.unfired = torch.zeros(config.width, dtype=torch.int64, device=device)  # embeddings since each latent fired
+        self.best = _Best(-math.inf, 0, {})
+        self.window, self.epoch = _Sums(self), _Sums(self)
+
+    def _state(self) -> checkpoint.State:
+        self.epoch.merge(self.window)
+        self.window = _Sums(self)
+        tensors = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
+        for name, parameter in zip(self.trained, self.adam.param_groups[0]["params"], strict=True):
+            tensors.update({f"adam.{name}.{key}": value for key, value in self.adam.state[parameter].items()})
+        tensors.update({f"best.{name}": tensor for name, tensor in self.best.weights.items()})
+        tensors.update({f"epoch.{name}": tensor for name, tensor in self.epoch.quality.state().items()})
+        facts: dict[str, Any] = {
+            "identity": self.identity,
+            "best_r2": self.best.r2 if self.best.weights else None,
+            "best_step": self.best.step,
+            "epoch_sums": [self.epoch.steps, self.epoch.loss, self.epoch.l1],
+            "logs": self.log.sizes(),
+        }
+        return checkpoint.State(self.step, facts, {**tensors, "unfired": self.unfired})
+
+    def _restore(self, state: checkpoint.State) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {name[len(prefix) :]: value for name, value in state.tensors.items() if name.startswith(prefix)}
+
+        self.step = state.step
+        for name, value in part("weights.").items():
+            self.weights[name].copy_(value)
+        for name, parameter in zip(self.trained, self.adam.param_groups[0]["params"], strict=True):
+            self.adam.state[parameter] = {
+                key: value.to(torch.float32 if key == "step" else parameter.dtype).to(self.device)
+                for key, value in part(f"adam.{name}.").items()
+            }
+        self.unfired.copy_(state.tensors["unfired"])
+        best = {name: value.to(self.device) for name, value in part("best.").items()}
+        self.best = _Best(state.facts["best_r2"] if best else -math.inf, state.facts["best_step"], best)
+        self.epoch.quality.restore(part("epoch."))
+        self.epoch.steps, self.epoch.loss, self.epoch.l1 = state.facts["epoch_sums"]
+
+    # ------------------------------------------------------------ the loop
+
+    def run(self) -> SAE:
+        """Train; the dictionary with the best held-out R², or the last one where nothing is held out.
+
+        Raises: InputError when the loss stops being a number, or no saved state is sound; Cancelled, with the state saved.
+        """
+        self._begin()
+        found = None if self.folder is None else checkpoint.load(self.folder / "state", self._say)
+        if found is not None and found.facts["identity"] != self.identity:
+            self._say("the saved state is of another training; beginning anew")
+            found = None
+        self.log = Log(self.folder, found.facts["logs"] if found is not None else {})
+        if found is not None:
+            self._restore(found)
+            self._say(f"going on from step {self.step}")
+        advice = recipe.width_advice(self.config.width, self.pool.n) if self.step == 0 else ""
+        if advice:
+            self._say(advice)
+            self.log.note(advice)
+        batches = Batches(self.pool, self.plan.batch, self.config.seed, self.scaled)
+        saved = last = time.monotonic()
+        save_cost = 0.0
+        self._pace_from = (self.step, last)
+        try:
+            while self.step < self.plan.steps:
+                self._one(batches.at(self.step))
+                now = time.monotonic()
+                if self.folder is not None and now - saved > max(STATE_SECONDS, 10 * save_cost):
+                    checkpoint.save(self.folder / "state", self._state())
+                    saved = time.monotonic()
+                    save_cost = saved - now
+        except Cancelled:
+            if self.folder is not None:
+                checkpoint.save(self.folder / "state", self._state())
+            raise
+        return self._sae(self.best.weights or self.weights)
+
+    def _one(self, u: Tensor) -> None:
+        """One step and all that is due after it."""
+        outcome = self._update(u)
+        if not math.isfinite(outcome.loss):
+            raise InputError(
+                f"training diverged at step {self.step}: the loss is {outcome.loss}; lower sae.lr ({self.plan.lr:.2g})"
+            )
+        self.window.add(u, outcome)
+        self.unfired += len(u)
+        self.unfired[outcome.counts > 0] = 0
+        before = self.step * self.plan.batch // self.pool.n
+        self.step += 1
+        last = self.step == self.plan.steps
+        ended = self.step * self.plan.batch // self.pool.n
+        held_out = self._look() if self.held.n and (last or self.step % self._look_every == 0) else {}
+        told = self._record(held_out) if last or self.step % self.config.log_every == 0 or held_out else {}
+        if ended > before or last:
+            self._end_epoch(max(ended, 1))
+        if told:  # last of all, since it may raise `Cancelled`: the step must be whole then
+            self.report(Event("train", self.step, self.plan.steps, told))
+
+    def _update(self, u: Tensor) -> Outcome:
+        dead = (self.unfired > self.plan.dead_after).nonzero().flatten()
+        outcome = self.objective(self.weights, u, dead)
+        gradients = outcome.gradients
+        dictionary = self.weights["W_dec"]
+        unit_rows = self._unit_rows and "W_dec" in gradients
+        if unit_rows:
+            # The part along a row would be undone by the normalisation, but Adam's moments would remember it.
+            along = torch.linalg.vecdot(gradients["W_dec"], dictionary).unsqueeze(1)
+            gradients["W_dec"].addcmul_(dictionary, along, value=-1)
+        for name in self.trained:
+            self.weights[name].grad = gradients[name]
+        if self.config.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_([self.weights[name] for name in self.trained], self.config.clip_norm)
+        self.adam.param_groups[0]["lr"] = self.plan.rate(self.step, self.config.schedule)
+        self.adam.step()
+        if unit_rows:
+            dictionary.div_(torch.linalg.vector_norm(dictionary, dim=1, keepdim=True).clamp_min(1e-12))
+        return outcome
+
+    @property
+    def _unit_rows(self) -> bool:
+        architecture = self.config.architecture
+        return not isinstance(architecture, ReluL1) or architecture.renormalise_decoder
+
+    def _look(self) -> dict[str, float]:
+        """R² of the held-out rows with the weights as they are; the best so far are kept."""
+        sae = self._sae(self.weights)
+        r2 = measure(sae, self.held, self.device).metrics()["r2"]
+        if r2 > self.best.r2:
+            self.best = _Best(r2, self.step, {name: tensor.clone() for name, tensor in self.weights.items()})
+        return {"held_out_r2": r2}
+
+    def _record(self, held_out: dict[str, float]) -> dict[str, float]:
+        """Write the metrics since the last record to metrics.jsonl, and return them."""
+        now = time.monotonic()
+        since, at = self._pace_from
+        pace = (self.step - since) * self.plan.batch / max(now - at, 1e-9)
+        self._pace_from = (self.step, now)
+        metrics = {**self.window.metrics(), **held_out, "embeddings_per_second": round(pace, 1)}
+        epoch = self.step * self.plan.batch / self.pool.n
+        rate = self.plan.rate(self.step - 1, self.config.schedule)
+        self.log.step({"step": self.step, "epoch": round(epoch, 4), **metrics, "lr": rate})
+        self.epoch.merge(self.window)
+        self.window = _Sums(self)
+        return metrics
+
+    def _end_epoch(self, number: int) -> None:
+        self.epoch.merge(self.window)
+        self.window = _Sums(self)
+        self.log.epoch(number, self.epochs, self.step, self.epoch.metrics())
+        self.epoch = _Sums(self)
+        if self.folder is not None and number in self._kept_epochs:
+            from sae_core.sae.formats import write_weights
+
+            target = self.folder / "checkpoints" / f"sae_epoch_{number:02d}.safetensors"
+            target.parent.mkdir(exist_ok=True)
+            write_weights(self._sae(self.weights), target)
+
+    # ------------------------------------------------------------ small things
+
+    def scaled(self, x: Tensor) -> Tensor:
+        return x.to(self.device).sub_(self.mean).mul_(self.scale)
+
+    def _sae(self, weights: dict[str, Tensor]) -> SAE:
+        return SAE(self.config.architecture, weights, self.mean, self.scale, self.encoder_id)
+
+    def _say(self, text: str) -> None:
+        self.report(Event("train", getattr(self, "step", 0), self.plan.steps, {}, text))
+
+
+class _Sums:
+    """Training metrics added up over some steps."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        # Scaled rows are centred already.
+        self.quality = Quality(trainer.pool.d, trainer.config.width, torch.zeros(trainer.pool.d))
+        self.steps, self.loss, self.l1 = 0, 0.0, 0.0
+
+    def add(self, u: Tensor, outcome: Outcome) -> None:
+        self.quality.add(u, outcome.u_hat, outcome.counts)
+        self.steps, self.loss, self.l1 = self.steps + 1, self.loss + outcome.loss, self.l1 + outcome.l1
+
+    def merge(self, other: _Sums) -> None:
+        self.quality.merge(other.quality)
+        self.steps, self.loss, self.l1 = self.steps + other.steps, self.loss + other.loss, self.l1 + other.l1
+
+    def metrics(self) -> dict[str, float]:
+        """loss, mse (raw units, mean over elements), l1 (scaled), l0, r2; dead_fraction: silent for one epoch's embeddings."""
+        quality = self.quality.metrics()
+        return {
+            "loss": self.loss / self.steps,
+            "mse": self.quality.squared_error / self._trainer.scale**2,
+            "l1": self.l1 / self.steps,
+            "l0": quality["l0"],
+            "r2": quality["r2"],
+            "dead_fraction": float((self._trainer.unfired >= self._trainer.pool.n).double().mean()),
+        }
+
+
+def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], None] | None = None) -> Quality:
+    """The quality of a dictionary on all rows of a pool, a block at a time."""
+    quality = Quality(sae.d, sae.m)
+    for block in pool.blocks(ROWS):
+        x = block.to(device)
+        indices, values = sae.encode_sparse(x)
+        quality.update(x, sae.decode_sparse(indices, values), indices, values)
+        if tick is not None:
+            tick(quality.n)
+    return quality
