@@ -77,9 +77,9 @@ def added_latents(have: sc.pipeline.Run) -> list[int]:
     """Latents that the visitor asked for beside the image's own, by link or by the box."""
     added: list[int] = st.session_state.setdefault(f"_steer_added-{have.keys['collect']}", [])
     alive = set(load.activations(have).alive().tolist())
-    asked = st.query_params.get("latent", "")
-    if asked.isascii() and asked.isdigit() and int(asked) in alive and int(asked) not in added:
-        added.insert(0, int(asked))
+    asked = steering.latent_of(st.query_params.get("latent", ""), alive)
+    if asked is not None and asked not in added:
+        added.insert(0, asked)
     named = load.names(have).table
     options = [f"{row.latent} · {row.label}" for row in named[named["status"] == "ok"].itertuples()]
     box = st.selectbox(
@@ -91,11 +91,11 @@ def added_latents(have: sc.pipeline.Run) -> list[int]:
         placeholder="a name, or any latent's number",
     )
     if box:
-        number = box.partition(" ")[0]
-        if not (number.isascii() and number.isdigit() and int(number) in alive):
+        latent = steering.latent_of(box, alive)
+        if latent is None:
             st.warning(plain(f"{box[:60]} is no latent that fires; type a latent's number."))
-        elif int(number) not in added:
-            added.insert(0, int(number))
+        elif latent not in added:
+            added.insert(0, latent)
     return added
 
 

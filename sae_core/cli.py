@@ -227,9 +227,9 @@ def _rm(args: argparse.Namespace) -> Any:
 
 def _compare(args: argparse.Namespace) -> Any:
     store = Store(args.cache)
-    opened = {identity: pipeline.find_run(store, identity).open(store).metrics for identity in args.runs}
-    names = list(dict.fromkeys(name for metrics in opened.values() for name in metrics))
-    return {"runs": args.runs, "metrics": {name: [metrics.get(name) for metrics in opened.values()] for name in names}}
+    opened = [pipeline.find_run(store, identity).open(store).metrics for identity in args.runs]
+    names = list(dict.fromkeys(name for metrics in opened for name in metrics))
+    return {"runs": args.runs, "metrics": {name: [metrics.get(name) for metrics in opened] for name in names}}
 
 
 def _export(args: argparse.Namespace) -> Any:

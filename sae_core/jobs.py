@@ -102,11 +102,11 @@ def start(command: str, config: RunConfig, store: Store, runtime: Runtime = Runt
         write_atomic(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=2).encode())
         argv = [sys.executable, "-m", "sae_core", command, "--config", str(folder / "config.json")]
         argv += ["--cache", str(store.root.absolute()), "--device", runtime.device, "--job", str(folder), "--json"]
-        with (folder / "log.txt").open("wb") as log:
+        with (folder / "log.txt").open("wb") as log, (folder / "result.json").open("wb") as result:
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=(folder / "result.json").open("wb"),
+                stdout=result,
                 stderr=log,
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *_python_path()])},

@@ -160,20 +160,20 @@ def keys(config: RunConfig, store: Store) -> dict[str, Keyed]:
     found: dict[str, Keyed] = {}
     for name, node in plan(config).items():
         parents = {role: found[parent].key for role, parent in node.parents.items()}
-        data = fingerprint(node, store)
+        data = fingerprint(config, node, store)
         key = make_key(node.stage.name, node.stage.version, science(node.config), parents, data)
         found[name] = Keyed(key, parents, data)
     return found
 
 
-def fingerprint(node: Node, store: Store) -> str | None:
+def fingerprint(run_config: RunConfig, node: Node, store: Store) -> str | None:
     """What the node's result depends on beside config and parents: images, bundled weights, a vocabulary file."""
-    config = node.config
+    config, domain = node.config, node.name.partition(":")[2]
     if node.stage.name == "manifest":
         from sae_core.data.manifest import fingerprint as of_source
 
-        return str(of_source(config, store.root))
-    if isinstance(config, ClipConfig) and config.model == "bundled":
+        return of_source(run_config.data[domain], store.root)
+    if isinstance(config, ClipConfig) and config.model == "bundled" and run_config.data[domain].source != "arrays":
         weights = Path(__file__).parent / "clip" / "bundled" / "open_clip_model.safetensors"
         if not weights.is_file():
             raise Unavailable("the bundled demo model has no weights here; make them with python -m sae_core.clip.train_bundled")

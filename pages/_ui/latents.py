@@ -42,7 +42,8 @@ def _table(activations: str, names: str, _have: sc.pipeline.Run) -> pd.DataFrame
         named = load.names(_have).table.set_index("latent")
         columns = ["status", "score", "ci_low", "ci_high"]
         found = found.join(named[columns], on="latent")
-        found["name"] = found["latent"].map(named.loc[named["status"] == "ok", "label"])
+        labels = named.loc[named["status"] == "ok", "label"].to_dict()
+        found["name"] = pd.Series([labels.get(latent) for latent in found["latent"]], index=found.index, dtype=object)
     return found
 
 

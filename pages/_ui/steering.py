@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +41,13 @@ class Slider:
             return sc.Edit(latent=self.latent, op="add", value=strength * self.maximum) if strength else None
         moved = abs(strength - self.rest) > STEP / 2
         return sc.Edit(latent=self.latent, op="clamp", value=strength) if moved else None
+
+
+def latent_of(text: str, alive: Container[int]) -> int | None:
+    """The latent that a text begins with, such as `12` or `12 · spiral`; None when that is no latent that is alive."""
+    number = text.strip().partition(" ")[0]
+    found = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else -1
+    return found if found in alive else None
 
 
 def scene(have: sc.pipeline.Run) -> Any:

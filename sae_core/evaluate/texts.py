@@ -54,13 +54,21 @@ class Towers:
     def of(self, encoder_id: str) -> Encoder:
         """The encoder that an id such as `bundled/v1` or `ViT-B-32/openai` names.
 
-        Raises: Unavailable when its weights are not here, cannot be fetched, or are another version's.
+        Raises: Unavailable when it cannot be found by this id, its weights are not here and cannot be fetched, or are another
+            version's.
         """
         if encoder_id not in self._loaded:
             model, _, tag = encoder_id.partition("/")
-            if model.startswith(("hf-hub:", "local-dir:")):
+            if model == "local-dir":
+                raise Unavailable(
+                    f"{encoder_id} was read from a folder that the embeddings do not remember, so its texts are not here"
+                )
+            if model.startswith("hf-hub:"):
                 model, tag = encoder_id, ""
-            loaded = load_encoder(model, None if model == "bundled" else tag or None, self._device)
+            try:
+                loaded = load_encoder(model, None if model == "bundled" else tag or None, self._device)
+            except InputError as error:
+                raise Unavailable(f"the texts of {encoder_id} are not here: {error}") from None
             if loaded.id != encoder_id:
                 raise Unavailable(
                     f"the embeddings were made by {encoder_id}, here is {loaded.id}; embed them again to use its texts"

@@ -175,7 +175,7 @@ def _heading(activations: Activations, j: int, label: str | None, colours: Mappi
         return [*lines, (f"never fires on any of {whole:,} {_noun(activations)}", FAINT, 13, None)]
     fires = f"fires on {count:,} of {whole:,} {_noun(activations)} ({percent(count / whole)})"
     lines += [(part, FAINT, 13, None) for part in _wrapped(fires, 13, width)]
-    for domain in activations.domains:
+    for domain in activations.domains if len(activations.domains) > 1 else ():
         here, rate = int(stats[f"{domain}.count"]), float(stats[f"{domain}.rate"])
         text = f"{domain}: {here:,} ({percent(rate)} of its own), {percent(here / count)} of all firings"
         lines += [(part, FAINT, 13, colours.get(domain, CONTROL)) for part in _wrapped(text, 13, width - 15)[:1]]

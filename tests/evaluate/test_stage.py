@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sae_core import pipeline
 from sae_core.config import EvaluateConfig, RunConfig, Runtime, validate
-from sae_core.errors import DamagedArtifact, InputError
+from sae_core.errors import DamagedArtifact, InputError, Unavailable
 from sae_core.evaluate import stage, texts
 from sae_core.evaluate.metrics import caption_hits
 from sae_core.evaluate.recall import KS, distinct_captions
@@ -175,6 +175,27 @@ def test_zero_shot_with_a_text_tower(run: tuple[Run, Store], tmp_path: Path, mon
     assert again.metrics() == metrics
     assert again.log == found.log
     pd.testing.assert_frame_equal(again.per_class, found.per_class, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("local-dir/mine", r"local-dir/mine was read from a folder"),
+        ("ViT-B-33/openai", r"texts of ViT-B-33/openai are not here: no CLIP model 'ViT-B-33'"),
+        ("ViT-B-32/openai", r"cannot fetch CLIP weights ViT-B-32/openai"),
+    ],
+)
+def test_an_encoder_that_is_not_here(encoder: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(Unavailable, match=message):
+        texts.Towers("cpu").of(encoder)
+
+
+def test_an_encoder_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "load_encoder", lambda *_: FixedTower())
+    assert texts.Towers("cpu").of("ViT-B-32/openai").id == "ViT-B-32/openai"
+    with pytest.raises(Unavailable, match=r"made by bundled/v0, here is ViT-B-32/openai"):
+        texts.Towers("cpu").of("bundled/v0")
 
 
 def test_same_seed_same_report(run: tuple[Run, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

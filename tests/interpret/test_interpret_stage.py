@@ -70,7 +70,8 @@ def test_planted_concepts_get_their_names(planted: tuple[Path, NDArray[np.float3
     right = [names.label(j) == f"concept {letters[int(cosines[j].argmax())]}" for j in ok["latent"]]
     assert len(ok) >= 12
     assert np.mean(right) >= 0.9
-    assert (ok["score"] > 0.8).all()
+    assert ok["score"].median() > 0.9
+    assert (ok["score"] > 0.7).all()  # images with only a little of the concept fire it too
     assert (ok["p"] < 0.01).all()
     assert names.about["random_abstention"] >= 0.95
 

@@ -59,6 +59,12 @@ def test_a_slider_speaks_in_multiples_of_the_maximum() -> None:
     assert slider.edit("ablate", 3.0) == sc.Edit(latent=7, op="ablate")
 
 
+def test_a_latent_is_the_number_that_a_text_begins_with() -> None:
+    alive = {0, 7, 12}
+    assert [steering.latent_of(text, alive) for text in ("12", " 12 · spiral", "0")] == [12, 12, 0]
+    assert [steering.latent_of(text, alive) for text in ("", "spiral 12", "-1", "1.5", "７", "9" * 5000, "3")] == [None] * 7
+
+
 @pytest.mark.parametrize("edits", [(), (("clamp", 2.5), ("add", -0.125)), (("ablate", 0.0),)])
 def test_the_overrides_make_the_steer_stage_do_the_same(edits: tuple[tuple[str, float], ...]) -> None:
     wanted = tuple(sc.Edit(latent=n, op=op, value=value) for n, (op, value) in enumerate(edits))  # type: ignore[arg-type]

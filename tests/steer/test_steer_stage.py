@@ -10,12 +10,17 @@ import pandas as pd
 import pytest
 
 from sae_core import pipeline
-from sae_core.config import RunConfig, validate
+from sae_core.activations import collect
+from sae_core.config import CollectConfig, Edit, InterpretConfig, RunConfig, Runtime, SteerConfig, validate
 from sae_core.errors import InputError
 from sae_core.evaluate.metrics import unit
+from sae_core.interpret import stage as interpret
+from sae_core.progress import silent
+from sae_core.sae.architectures import SAE
+from sae_core.steer import stage
 from sae_core.steer.edits import apply
 from sae_core.steer.stage import Steered
-from sae_core.store import Store
+from sae_core.store import Inputs, Store
 
 CONCEPTS, D, N = 12, 512, 400
 
@@ -151,14 +156,24 @@ def test_bad_requests_are_refused(planted: tuple[Path, Store, pipeline.Run], ste
         pipeline.run("steer", config_for(folder, **steer), store)
 
 
-def test_a_dead_latent_is_refused(planted: tuple[Path, Store, pipeline.Run]) -> None:
-    folder, store, made = planted
-    stats = made.load("collect").stats
-    dead = stats.loc[stats["count"] == 0, "latent"]
-    if not len(dead):
-        pytest.skip("this dictionary has no dead latent")
-    with pytest.raises(InputError, match="dead"):
-        pipeline.run("steer", config_for(folder, edits=[{"latent": int(dead.iloc[0])}]), store)
+def test_a_dead_latent_is_refused(planted: tuple[Path, Store, pipeline.Run], tmp_path: Path) -> None:
+    _, _, made = planted
+    trained = made.load("train").sae
+    silent_bias = trained.weights["b_enc"].clone()
+    silent_bias[5] = -1e6
+    SAE(trained.architecture, {**trained.weights, "b_enc": silent_bias}, trained.mean, trained.scale, trained.encoder_id).save(
+        tmp_path / "sae"
+    )
+    data = {f"{kind}:sketch": made.outcomes[f"{kind}:sketch"].path for kind in ("manifest", "embed")}
+    parents = {"sae": tmp_path / "sae", "activations": tmp_path / "acts", "names": tmp_path / "names", **data}
+    for folder in ("acts", "names", "out"):
+        (tmp_path / folder).mkdir()
+    collect.run(CollectConfig(), Inputs(parents), tmp_path / "acts", silent, Runtime())
+    captions = InterpretConfig(vocabulary="captions", templates=("{}",))
+    names = interpret.run(captions, Inputs(parents), tmp_path / "names", silent, Runtime())
+    assert names.table.set_index("latent").loc[5, "status"] == "dead"
+    with pytest.raises(InputError, match="latent 5 is dead"):
+        stage.run(SteerConfig(edits=(Edit(latent=5, op="set", value=1.0),)), Inputs(parents), tmp_path / "out", silent, Runtime())
 
 
 def test_a_damaged_or_missing_result_is_named(planted: tuple[Path, Store, pipeline.Run], tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def encode_text(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     tokens = tokens[:, :length]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x)[torch.arange(len(tokens)), tokens.argmax(dim=1)]
+    x = model.ln_final(x)[torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=1)]
     rows: torch.Tensor = x @ model.text_projection
     return rows
 
