@@ -103,7 +103,7 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:g} %"
 
 
-def pictures(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFrame) -> None:
+def pictures(have: sc.pipeline.Run, table: pd.DataFrame) -> None:
     """One page of thumbnails; a click opens the latent."""
     pages = -(-len(table) // PER_PAGE)
     at = 1
@@ -117,7 +117,7 @@ def pictures(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFra
         plain(f"{count(len(table), 'latent')}, {len(found)} on this page. Latent · share of all images it fires on · name.")
     )
     if clicked is not None:
-        latents.open_latent(run, int(clicked))
+        latents.open_latent(int(clicked))
 
 
 def _captions(shown: pd.DataFrame) -> list[str]:
@@ -128,7 +128,7 @@ def _captions(shown: pd.DataFrame) -> list[str]:
     ]
 
 
-def shift_map(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFrame) -> None:
+def shift_map(have: sc.pipeline.Run, table: pd.DataFrame) -> None:
     """Firing rate on one domain against the other; a click on a point opens the latent."""
     domains = list(load.activations(have).domains)
     if len(domains) < 2:
@@ -146,7 +146,7 @@ def shift_map(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFr
     chosen = st.plotly_chart(figure, key="gallery-map", on_select="rerun", selection_mode="points", config={"displaylogo": False})
     hit = chosen["selection"]["points"]
     if hit:
-        latents.open_latent(run, int(hit[0]["customdata"][0]))
+        latents.open_latent(int(hit[0]["customdata"][0]))
 
 
 def as_table(table: pd.DataFrame) -> None:
@@ -179,7 +179,7 @@ with page("Gallery", QUESTION):
         if kept.empty:
             st.info("No latent passes these filters. Widen the firing rate, or clear the name.")
         else:
-            pictures(chosen_run, made, kept)
-            shift_map(chosen_run, made, kept)
+            pictures(made, kept)
+            shift_map(made, kept)
             as_table(kept)
     reproduce("collect", chosen_run)

@@ -63,7 +63,7 @@ def counts(table: pd.DataFrame, about: Mapping[str, Any]) -> None:
     )
 
 
-def pictures(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFrame) -> None:
+def pictures(have: sc.pipeline.Run, table: pd.DataFrame) -> None:
     """The named latents with the best scores, by their strongest image."""
     named = table[table["status"] == "ok"].sort_values("score", ascending=False).head(BEST)
     if named.empty:
@@ -76,10 +76,10 @@ def pictures(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFra
     clicked = gallery(shown, key="named", title="Named latents by their strongest image")
     st.caption("Name · AUROC on held-out images · latent. Choose one to see its card.")
     if clicked is not None:
-        latents.open_latent(run, int(clicked))
+        latents.open_latent(int(clicked))
 
 
-def listing(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFrame) -> None:
+def listing(have: sc.pipeline.Run, table: pd.DataFrame) -> None:
     """Every record, filtered by status; choosing a line offers its card."""
     st.subheader("Every latent", anchor=False)
     words = {status: word for status, (word, _) in STATUSES.items()}
@@ -111,7 +111,7 @@ def listing(run: sc.pipeline.Recorded, have: sc.pipeline.Run, table: pd.DataFram
     if picked:
         latent = int(shown["latent"].iloc[picked[0]])
         if st.button(f"Open latent {latent}", type="primary", icon=":material/filter_center_focus:"):
-            latents.open_latent(run, latent)
+            latents.open_latent(latent)
     path = have.outcomes["interpret"].path / "sae_latents.csv"
     download(st, "Download sae_latents.csv", path.read_bytes(), "sae_latents.csv")
 
@@ -157,7 +157,7 @@ with page("Interpret", QUESTION):
     found = load.names(made)
     counts(found.table, found.about)
     st.info(plain(str(found.about["circularity"])), icon=":material/cached:")
-    pictures(chosen_run, made, found.table)
-    listing(chosen_run, made, found.table)
+    pictures(made, found.table)
+    listing(made, found.table)
     again(chosen_run)
     reproduce("interpret", chosen_run)

@@ -132,7 +132,7 @@ def bands(have: sc.pipeline.Run, latent: int) -> None:
         st.caption("There are none: it fires on every image.")
 
 
-def neighbours(run: sc.pipeline.Recorded, have: sc.pipeline.Run, latent: int) -> None:
+def neighbours(have: sc.pipeline.Run, latent: int) -> None:
     """Latents that point the same way, and latents that fire on the same images; a click opens one."""
     close = latents.decoder_neighbours(have, latent, NEAR)
     together = load.activations(have).coactivation(latent, NEAR)
@@ -153,7 +153,7 @@ def neighbours(run: sc.pipeline.Recorded, have: sc.pipeline.Run, latent: int) ->
             if not thumbs:
                 st.caption("None.")
             if clicked is not None:
-                latents.open_latent(run, int(clicked))
+                latents.open_latent(int(clicked))
 
 
 def classes(have: sc.pipeline.Run, latent: int) -> None:
@@ -205,12 +205,12 @@ with page("Latent", QUESTION):
         theme.show(sc.figures.histogram_by_domain(histograms, latents.colours(made), "How strongly it fires"), key="histogram")
         bands(made, chosen)
         classes(made, chosen)
-        neighbours(chosen_run, made, chosen)
+        neighbours(made, chosen)
         downloads(made, chosen, on_top)
         st.page_link(
             "pages/steer.py",
             label="Steer an image along this latent",
             icon=":material/tune:",
-            query_params={"run": chosen_run.id, "latent": str(chosen)},
+            query_params={"latent": str(chosen)},
         )
     reproduce("collect", chosen_run)

@@ -32,7 +32,9 @@ def headlines(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
     left, right = st.columns([1, 1], gap="large") if bars else (None, st.container())
     if bars and left is not None:
         with left:
-            theme.show(sc.figures.accuracy_bars(pd.DataFrame(bars), "Held-out images, CLIP and CLIP+SAE"), key="overview-bars")
+            title = "Held-out images, CLIP and CLIP+SAE"
+            axis = "captions found" if any("recall" in str(bar["group"]) for bar in bars) else "images classified rightly"
+            theme.show(sc.figures.accuracy_bars(pd.DataFrame(bars), title, axis), key="overview-bars")
     with right:
         for domain in domains:
             _metrics(headline.of_domain(domain, metrics))
@@ -43,9 +45,12 @@ def _bars(domains: list[str], metrics: dict[str, float]) -> list[dict[str, objec
     rows: list[dict[str, object]] = []
     for domain in domains:
         for condition, name in (("CLIP", "clip"), ("CLIP+SAE", "sae")):
-            value = metrics.get(f"{domain}.accuracy_{name}")
-            if value is not None:
-                rows.append({"group": domain, "condition": condition, "value": value})
+            if f"{domain}.accuracy_{name}" in metrics:
+                rows.append({"group": domain, "condition": condition, "value": metrics[f"{domain}.accuracy_{name}"]})
+            for first in (1, 5, 10):
+                recall = metrics.get(f"{domain}.recall_{first}_{name}")
+                if recall is not None:
+                    rows.append({"group": f"{domain} recall@{first}", "condition": condition, "value": recall})
     return rows
 
 
@@ -83,7 +88,7 @@ def best_named(have: sc.pipeline.Run, most: int = 3) -> list[tuple[int, str, flo
     if "interpret" not in have.outcomes or "collect" not in have.outcomes:
         return []
     table = load.names(have).table
-    named = table[table["label"].notna() & table["score"].notna() & (table["status"] == "named")]
+    named = table[table["status"] == "ok"]
     best = named.sort_values("score", ascending=False).head(most)
     return [(int(j), str(label), float(score)) for j, label, score in zip(best.latent, best.label, best.score, strict=True)]
 

@@ -151,7 +151,8 @@ def bench(run: sc.pipeline.Recorded, have: sc.pipeline.Run, domain: str, image: 
         left, right = st.columns([2, 3], gap="large")
         with left:
             picture = [latents.of_image(have, domain, image)]
-            gallery(picture, key="steer-image", clickable=False, side=160, title="The image that is steered")
+            with st.container(width=200):
+                gallery(picture, key="steer-image", clickable=False, side=160, title="The image that is steered")
             added = added_latents(have)
             controlled = steering.sliders(have, row, STRONGEST, added)
             keep_error = st.toggle("Keep the reconstruction error", True, key="steer-keep", help=KEEP)
@@ -163,7 +164,7 @@ def bench(run: sc.pipeline.Recorded, have: sc.pipeline.Run, domain: str, image: 
         with right:
             if not edits:
                 st.info("No latent is edited. Move a slider.")
-            steer_view.outcome(have, done)
+            steer_view.outcome(done)
             steer_view.curves(done, have.config.steer.random_directions)
         steer_view.nearest(have, done)
         steer_view.collateral(done)

@@ -179,7 +179,7 @@ def test_label_curves_need_no_band() -> None:
 
 
 def test_probability_bars_draw_before_in_clip_grey_above_after_in_violet() -> None:
-    after, before = every_figure()["probability_bars"].data
+    before, after = every_figure()["probability_bars"].data
     assert (list(after.x), list(before.x)) == ([0.9, 0.1], [0.4, 0.6])
     assert (after.marker.color, before.marker.color) == (figures.SAE, figures.CLIP)
 

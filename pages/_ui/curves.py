@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 import sae_core as sc
@@ -68,13 +69,27 @@ def show(frames: dict[str, pd.DataFrame], key: str) -> None:
     if not drawn:
         st.caption("The curves begin with the first training step.")
         return
-    theme.show(sc.figures.training_curves(drawn, metrics=METRICS), key=key)
+    figure = sc.figures.training_curves(drawn, metrics=METRICS)
+    _zoomed(figure, drawn)
+    theme.show(figure, key=key)
     last = next(iter(drawn.values())).iloc[-1]
     words = {"loss": "loss {:.4g}", "r2": "R² {:.3f}", "l0": "L0 {:.1f}", "dead_fraction": "dead {:.1%}"}
     facts = [text.format(last[name]) for name, text in words.items() if name in last and pd.notna(last[name])]
     if "embeddings_per_second" in last and pd.notna(last["embeddings_per_second"]):
         facts.append(f"{last['embeddings_per_second']:,.0f} embeddings a second")
-    st.caption(plain(f"Step {last['step']:,.0f}: " + " · ".join(facts)))
+    st.caption(plain(f"Training batches. Step {last['step']:,.0f}: " + " · ".join(facts)))
+
+
+def _zoomed(figure: go.Figure, frames: dict[str, pd.DataFrame]) -> None:
+    # The first steps are far off (R² of -30, a loss a thousand times the last one) and would flatten all that follows.
+    shown = [metric for metric in METRICS if any(metric in frame for frame in frames.values())]
+    for place, metric in enumerate(shown, 1):
+        axis = f"yaxis{place if place > 1 else ''}"
+        if metric == "loss":
+            figure.layout[axis].type = "log"
+        if metric == "r2":
+            lowest = min(float(frame[metric].min()) for frame in frames.values() if metric in frame)
+            figure.layout[axis].range = [max(lowest, 0.0) - 0.02, 1.02]
 
 
 def follow(job: sc.jobs.Job, overlay: dict[str, pd.DataFrame]) -> None:

@@ -21,24 +21,28 @@ class Number:
 
 def of_domain(domain: str, metrics: Mapping[str, float]) -> list[Number]:
     """What the dictionary costs CLIP on a domain: zero-shot accuracy, or caption recall; empty when nothing was measured."""
-    after, n = metrics.get(f"{domain}.accuracy_sae"), metrics.get(f"{domain}.n", 0)
-    if after is not None:
-        before, low, high = (metrics[f"{domain}.{name}"] for name in ("accuracy_clip", "delta_ci_low", "delta_ci_high"))
-        change = f"{100 * metrics[f'{domain}.delta']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
-        text = f"Zero-shot accuracy on {count(n, 'held-out image')}; paired difference to CLIP alone with its 95 % interval."
-        return [
-            Number(f"{domain}: CLIP", f"{100 * before:.1f} %", None, text),
-            Number(f"{domain}: CLIP+SAE", f"{100 * after:.1f} %", change, text),
-        ]
-    recall = metrics.get(f"{domain}.recall_1_sae")
-    if recall is not None:
-        before = metrics[f"{domain}.recall_1_clip"]
-        text = f"The image's own caption comes first among all distinct captions, on {count(n, 'held-out image')}."
-        return [
-            Number(f"{domain}: recall@1, CLIP", f"{100 * before:.1f} %", None, text),
-            Number(f"{domain}: recall@1, CLIP+SAE", f"{100 * recall:.1f} %", f"{100 * (recall - before):+.1f} points", text),
-        ]
+    images = count(metrics.get(f"{domain}.n", 0), "held-out image")
+    if f"{domain}.accuracy_sae" in metrics:
+        return _pair(domain, "", "accuracy", "", f"Zero-shot accuracy on {images}", metrics)
+    if f"{domain}.recall_1_sae" in metrics:
+        text = f"How often the image's own caption comes first among all distinct captions, on {images}"
+        return _pair(domain, " recall@1", "recall_1", "recall_1_", text, metrics)
     return []
+
+
+def _pair(domain: str, what: str, name: str, prefix: str, text: str, metrics: Mapping[str, float]) -> list[Number]:
+    before, after = metrics[f"{domain}.{name}_clip"], metrics[f"{domain}.{name}_sae"]
+    low, high = metrics[f"{domain}.{prefix}delta_ci_low"], metrics[f"{domain}.{prefix}delta_ci_high"]
+    change = f"{100 * metrics[f'{domain}.{prefix}delta']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return [
+        Number(f"{domain}{what}: CLIP", f"{100 * before:.1f} %", None, f"{text}."),
+        Number(
+            f"{domain}{what}: CLIP+SAE",
+            f"{100 * after:.1f} %",
+            change,
+            f"{text}; paired difference to CLIP with its 95 % interval.",
+        ),
+    ]
 
 
 def of_dictionary(metrics: Mapping[str, float]) -> list[Number]:
@@ -61,6 +65,13 @@ def of_dictionary(metrics: Mapping[str, float]) -> list[Number]:
     return found
 
 
+def _encoders(config: sc.RunConfig) -> list[str]:
+    """The CLIPs that made a run's embeddings; arrays bring their own."""
+    clip = f"{config.clip.model}/{config.clip.pretrained}" if config.clip.pretrained else config.clip.model
+    own = "bundled demo model" if clip == "bundled" else clip
+    return sorted({one.encoder if isinstance(one, sc.config.ArraySource) else own for one in config.data.values()})
+
+
 def row(run: sc.pipeline.Recorded, metrics: Mapping[str, float]) -> dict[str, object]:
     """A run as a line of the run table."""
     sae = run.config.sae
@@ -68,7 +79,7 @@ def row(run: sc.pipeline.Recorded, metrics: Mapping[str, float]) -> dict[str, ob
     cells: dict[str, object] = {
         "run": run.name,
         "trained on": " + ".join(run.config.train_domains),
-        "CLIP": "bundled demo model" if run.config.clip.model == "bundled" else run.config.clip.model,
+        "CLIP": ", ".join(_encoders(run.config)),
         "dictionary": f"{sae.architecture.kind}, {sparsity}, width {sae.width:,}",
         "R²": metrics.get("r2"),
         "L0": metrics.get("l0"),

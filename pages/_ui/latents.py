@@ -144,9 +144,9 @@ def best(have: sc.pipeline.Run, latent: int, text: str) -> Thumb | None:
     return None if top.empty else thumb(have, int(top["row"].iloc[0]), text, latent)
 
 
-def open_latent(run: sc.pipeline.Recorded, latent: int) -> None:
-    """Go to the latent's own page; its link is the address that the browser then shows."""
-    st.switch_page(PAGE, query_params={"run": run.id, "latent": str(latent)})
+def open_latent(latent: int) -> None:
+    """Go to the latent's own page; its link is the address that the browser then shows (the run picker adds the run)."""
+    st.switch_page(PAGE, query_params={"latent": str(latent)})
 
 
 # ---------------------------------------------------------------- relations

@@ -46,7 +46,7 @@ def _read_runs(root: str, seen: tuple[tuple[str, int], ...]) -> list[sc.pipeline
 def current_run() -> sc.pipeline.Recorded | None:
     """The run chosen in the sidebar, or the newest one; None on a fresh cache."""
     runs = {run.id: run for run in all_runs()}
-    chosen = st.session_state.get(RUN)
+    chosen = st.session_state.get(RUN) or st.query_params.get(RUN)
     if chosen in runs:
         return runs[chosen]
     return next(iter(runs.values()), None)
@@ -78,7 +78,7 @@ def go_to(run_id: str) -> None:
 
 def title(run: sc.pipeline.Recorded) -> str:
     """A run's name and when it was begun, short enough for the sidebar."""
-    return f"{run.name} · {datetime.fromtimestamp(run.created):%d %b %H:%M} · {run.id[4:8]}"
+    return f"{run.name} · {datetime.fromtimestamp(run.created):%d %b %H:%M}"
 
 
 def run_picker() -> None:
@@ -91,9 +91,9 @@ def run_picker() -> None:
     asked = st.query_params.get(RUN)
     if following in runs:
         st.session_state[RUN] = following
-    elif st.session_state.get(RUN) not in runs and asked not in runs:
-        st.session_state[RUN] = newest
-        if asked is not None:
+    elif st.session_state.get(RUN) not in runs:
+        st.session_state[RUN] = asked if asked in runs else newest
+        if asked not in runs and asked is not None:
             st.warning(f"There is no run {plain(asked[:40])} in this cache. This is the newest one.")
     # No index: every choice differs from the default, so that the URL always says which run is shown.
     st.selectbox(

@@ -20,7 +20,7 @@ VERDICTS = {
 }
 
 
-def outcome(have: sc.pipeline.Run, done: Any) -> None:
+def outcome(done: Any) -> None:
     """Labels before and after, the verdict, the curves."""
     for note in done.result["notes"]:
         st.warning(plain(note))

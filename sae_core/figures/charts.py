@@ -231,17 +231,17 @@ def probability_bars(frame: pd.DataFrame, title: str = "Labels before and after"
         frame: columns `label`, `before`, `after` in [0, 1], in the order to draw.
     """
     figure = go.Figure()
-    for column, name, colour in (("after", "after", SAE), ("before", "before", CLIP)):
+    for name, colour in (("before", CLIP), ("after", SAE)):
         figure.add_bar(
             y=list(range(len(frame))),
-            x=frame[column],
+            x=frame[name],
             customdata=[plain(label) for label in frame["label"]],
             name=name,
             orientation="h",
             marker_color=colour,
             hovertemplate="%{customdata}, " + name + ": %{x:.1%}<extra></extra>",
         )
-    figure.update_layout(barmode="group", bargap=0.3, legend_traceorder="reversed")
+    figure.update_layout(barmode="group", bargap=0.3)
     figure.update_xaxes(range=[0, 1], tickformat=".0%", title_text="probability")
     _rows(figure, list(frame["label"]), 26)
     return styled(figure, title, 120 + 40 * len(frame))

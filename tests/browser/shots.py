@@ -13,7 +13,7 @@ from tests.browser.conftest import ARGUMENTS, CHROMIUM
 
 PAGES = ("", "train", "zero_shot", "gallery", "latent", "interpret", "steer", "publish")
 WIDTHS = (1280, 390)
-TALL = {1280: 2200, 390: 4200}
+TALL = {1280: 2000, 390: 3400}
 
 
 def main() -> int:
@@ -43,6 +43,8 @@ def main() -> int:
                     page.goto(f"{args.url}/{name}" + (f"?{args.query}" if args.query else ""))
                     page.wait_for_selector("h1", timeout=60_000)
                     page.wait_for_timeout(1000 * args.wait)
+                    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=120_000)
+                    page.wait_for_timeout(1000)
                     page.screenshot(path=args.out / f"{name or 'overview'}-{width}-{scheme}.png")
                     page.close()
                 context.close()

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from sae_core.clip.train_bundled import texts
-from sae_core.clip.train_bundled.loss import both_ways, multi_positive
+from sae_core.clip.train_bundled.loss import both_ways, multi_positive, spread
 from sae_core.clip.train_bundled.pool import MEAN, STD, Batch, Pool, cosine_with_warmup, draw_pool, sample, train_seed
 from sae_core.clip.train_bundled.vocabulary import small_merges, write_merges
 from sae_core.data import drawn
 from sae_core.progress import Event, Report
+from sae_core.store import write_atomic
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ class Recipe:
     ema_decay: float = 0.99
     text_steps: int = 60
     settle_steps: int = 40
-    instance_texts: int = 48
-    phrase_texts: int = 32
-    phrase_weight: float = 0.5
+    instance_texts: int = 32
+    phrase_texts: int = 48
+    phrase_weight: float = 1.0
     instance_weight: float = 0.5
+    spread_weight: float = 10.0
     frequent_merges: int = 3000
     embed_dim: int = 128
     image_size: int = 64
@@ -154,8 +156,9 @@ def _warm_text(
             text = encode_text(model, tokens)
         unit = F.normalize(text.float(), dim=1)
         logits = model.logit_scale.detach().exp() * unit[: len(same)] @ unit[len(same) :].T
+        crowding = spread(text.float(), torch.arange(len(same), device=device).repeat(2))
         optimizer.zero_grad()
-        both_ways(logits, same).backward()  # type: ignore[no-untyped-call]
+        (both_ways(logits, same) + recipe.spread_weight * crowding).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
 
@@ -184,7 +187,7 @@ def _loss(
     rng: np.random.Generator,
     device: torch.device,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Three contrasts of one batch: with every class's name, with phrases about primitives, with its own captions."""
+    """Three contrasts of one batch (with every class's name, phrases about primitives, its own captions), and the spread."""
     template = templates[int(rng.integers(len(templates)))]
     class_texts = [template.replace("{}", name) for name in drawn.CLASSES]
     phrases = texts.phrases(recipe.phrase_texts, drawn.PRIMITIVES, drawn.RENDERINGS, rng)
@@ -205,9 +208,18 @@ def _loss(
     # Phrases only pull texts to images: how many of the phrases at hand are true of an image says nothing about it.
     phrase_loss = multi_positive(logits[:, a:b].T, torch.from_numpy(by_phrase).to(device).T)
     instance_loss = both_ways(logits[:, b:], torch.from_numpy(same).to(device))
-    loss = class_loss + recipe.phrase_weight * phrase_loss + recipe.instance_weight * instance_loss
+    crowding = spread(image.float(), labels) + spread(text[:a].float(), torch.arange(a, device=device))
+    contrast = class_loss + recipe.phrase_weight * phrase_loss + recipe.instance_weight * instance_loss
+    loss = contrast + recipe.spread_weight * crowding
     accuracy = (logits[:, :a].argmax(dim=1) == labels).float().mean()
-    named = {"loss": loss, "class": class_loss, "phrase": phrase_loss, "instance": instance_loss, "accuracy": accuracy}
+    named = {
+        "loss": loss,
+        "class": class_loss,
+        "phrase": phrase_loss,
+        "instance": instance_loss,
+        "spread": crowding,
+        "accuracy": accuracy,
+    }
     return loss, {name: float(value.detach()) for name, value in named.items()}
 
 
@@ -224,4 +236,4 @@ def save(model: Any, folder: Path) -> None:
     parameters = dict(model.named_parameters())
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     stored = {name: tensor.half() if name in parameters else tensor for name, tensor in state.items()}
-    save_file(stored, folder / "open_clip_model.safetensors")
+    write_atomic(folder / "open_clip_model.safetensors", to_bytes(stored))

@@ -33,3 +33,18 @@ def multi_positive(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 def both_ways(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """`multi_positive` from images to texts and from texts to images, averaged: CLIP's symmetric loss."""
     return (multi_positive(logits, truth) + multi_positive(logits.T, truth.T)) / 2
+
+
+def spread(embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean squared cosine between embeddings of different classes: 0 when classes are orthogonal, 1 / rank when they share a space.
+
+    Without it the towers stop at the dozen dimensions that suffice to tell the classes apart, and a dictionary of such embeddings
+    has nothing to take apart. A quadratic form of uniformity (Wang and Isola 2020, arXiv:2005.10242).
+
+    Args:
+        embeddings: [n, d], any length.
+        labels: [n].
+    """
+    unit = F.normalize(embeddings, dim=1)
+    other = (labels[:, None] != labels[None]).float()
+    return ((unit @ unit.T).square() * other).sum() / other.sum().clamp_min(1)
