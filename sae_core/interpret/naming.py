@@ -1,8 +1,8 @@
 """Naming with no key: which word a latent's direction points at, and when to say that none does.
 
 A latent is a direction in CLIP's space, and so is a word. Two cues are fused by rank: the cosine of the two directions, and
-SoftWPMI, how surprisingly well the word fits the images that fire the latent. A name is given only where the cosine is one
-that random directions hardly ever reach with any word at all.
+SoftWPMI, how much better the word fits the images that fire the latent than it fits other latents' images. A name is given only
+where the cosine is one that random directions hardly ever reach with any word at all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 from scipy.stats import rankdata
 
 from sae_core.errors import InputError
@@ -38,13 +38,11 @@ class Naming:
         words: int64 [L, a], the best words by fused rank, best first (indices into the vocabulary).
         cosines: float32 [L, a], cosine of the latent's direction with each of them.
         threshold: a best word whose cosine is below this is no name.
-        thresholds: the percentile for each kind of random direction; `threshold` is the largest.
     """
 
     words: NDArray[np.int64]
     cosines: NDArray[np.float32]
     threshold: float
-    thresholds: dict[str, float]
 
     @property
     def named(self) -> NDArray[np.bool_]:
@@ -74,7 +72,7 @@ def name_latents(
         rng: for the random directions.
         percentile: of the maximum cosine over the vocabulary, taken over random directions; below it there is no name.
         random_directions: how many of each kind.
-        reference: tops of the latents whose mean is SoftWPMI's prior; None means `tops` (all latents that are named).
+        reference: tops of the latents that SoftWPMI compares with; None means `tops` (all latents that are named).
         alternatives: how many words to return for each.
 
     Returns: a Naming; `.named` says which got a name.
@@ -82,7 +80,8 @@ def name_latents(
     Raises:
         InputError: shapes that do not fit, or no latent.
 
-    Source: CLIP-Dissect (arXiv:2204.10965) for SoftWPMI. DN-CBM (arXiv:2407.14499) takes the uncentred argmax and always names.
+    Source: CLIP-Dissect (arXiv:2204.10965) for SoftWPMI, with another prior, see `soft_wpmi`. DN-CBM (arXiv:2407.14499) takes the
+    uncentred argmax of the cosine and always names.
     """
     if directions.ndim != 2 or x.ndim != 2 or not directions.shape[1] == x.shape[1] == vocabulary.texts.shape[1]:
         shapes = f"{directions.shape}, {x.shape}, {vocabulary.texts.shape}"
@@ -95,13 +94,13 @@ def name_latents(
     image_units = unit(x)
     fit = log_likelihood(image_units, vocabulary.texts, tops)
     seen = [rows for rows in (tops if reference is None else reference) if len(rows)]
-    # A latent without an image has no evidence: it is no part of the prior, all words tie for it and the cosine ranks.
+    # A latent without an image has no evidence: it is not compared with, all words tie for it and the cosine ranks.
     wpmi = soft_wpmi(fit, log_likelihood(image_units, vocabulary.texts, seen)) if seen else np.zeros_like(fit)
     wpmi[[not len(rows) for rows in tops]] = 0
     fused = fuse(cosine, wpmi)
     words = np.argsort(fused, axis=1, kind="stable")[:, : min(alternatives, fused.shape[1])]
-    thresholds = abstention_thresholds(vocabulary, x, rng, percentile, random_directions)
-    return Naming(words, np.take_along_axis(cosine, words, axis=1), max(thresholds.values()), thresholds)
+    threshold = abstention_threshold(vocabulary, rng, percentile, random_directions)
+    return Naming(words, np.take_along_axis(cosine, words, axis=1), threshold)
 
 
 # ---------------------------------------------------------------- the two cues
@@ -149,16 +148,21 @@ def _blocks(tops: Sequence[Rows], v: int) -> Iterator[tuple[slice, Rows, NDArray
         yield slice(start, start + len(block)), padded, mask
 
 
-def soft_wpmi(fit: NDArray[np.float32], prior: NDArray[np.float32]) -> NDArray[np.float32]:
-    """L[j, w] - λ log mean over reference latents of exp(L[·, w]): what the word explains beyond what it explains anywhere.
+def soft_wpmi(fit: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """L[j, w] - λ mean over reference latents of L[·, w], λ = 1: how much better a word fits a latent's images than others'.
+
+    CLIP-Dissect's prior is log mean exp L, the arithmetic mean of likelihoods. That mean is all but the maximum: whichever latent
+    fits a word best sets its prior, and words that fit nothing win. Measured on the drawn world (216 latents, 96 words, truth
+    known) its argmax named 28 % of latents by the class they fire on most, the mean of logs 81 %; on 1,000 real line drawings
+    with captions as words, names predicted the captions of held-out images with AUROC 0.577 against 0.605.
 
     Args:
         fit: float32 [L, v] from `log_likelihood`.
-        prior: float32 [R, v], the same for the reference latents.
+        reference: float32 [R, v], the same for the latents to compare with.
 
     Returns: float32 [L, v].
     """
-    return np.asarray(fit - LAMBDA * (logsumexp(prior, axis=0) - np.log(len(prior))), dtype=np.float32)
+    return np.asarray(fit - LAMBDA * reference.mean(axis=0), dtype=np.float32)
 
 
 def fuse(cosine: NDArray[np.float32], wpmi: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -172,18 +176,21 @@ def fuse(cosine: NDArray[np.float32], wpmi: NDArray[np.float32]) -> NDArray[np.f
 
 
 def random_directions(kind: str, count: int, x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Random unit directions, the controls that a name has to beat.
+    """Random unit directions, to compare latents with.
 
-    `isotropic` is uniform on the sphere. `data` is Gaussian with the covariance of the embeddings, unit(Σ^½ g): it lies where
-    images vary, as decoder rows do, and comes much closer to words by chance, so it is the harder of the two.
+    `isotropic` is uniform on the sphere, a direction that means nothing. `data` is Gaussian with the covariance of the
+    embeddings, unit(Σ^½ g): a random mixture of what does vary among images.
 
     Args:
         kind: `isotropic` or `data`.
         count: how many.
-        x: float32 [n, d] raw embeddings.
+        x: float32 [n, d] raw embeddings; only their width matters for `isotropic`.
         rng: the generator.
 
     Returns: float32 [count, d], unit rows.
+
+    Raises:
+        InputError: fewer than two embeddings to take a covariance of.
     """
     normal = rng.standard_normal((count, x.shape[1]))
     if kind == "isotropic":
@@ -196,24 +203,25 @@ def random_directions(kind: str, count: int, x: NDArray[np.float32], rng: np.ran
     return unit(normal * np.sqrt(np.maximum(values, 0)) @ vectors.T)
 
 
-def abstention_thresholds(
-    vocabulary: Vocabulary, x: NDArray[np.float32], rng: np.random.Generator, percentile: float, count: int
-) -> dict[str, float]:
-    """For each kind of random direction, the percentile of max_w cos(u, direction_w): a name must reach the largest.
+def abstention_threshold(vocabulary: Vocabulary, rng: np.random.Generator, percentile: float, count: int) -> float:
+    """The percentile, over isotropic random directions u, of max_w cos(u, direction_w): a name must reach it.
 
-    Taking the maximum over the vocabulary corrects for its size: more words, higher threshold.
+    Taking the maximum over the vocabulary corrects for its size: more words, higher threshold. Directions with the embeddings'
+    covariance would set it far higher, and wrongly: they do point at things. On the drawn world, where the truth is known, that
+    threshold left none of 216 latents with a name though 91 % of the names were right.
     """
-    found = {}
-    for kind in ("isotropic", "data"):
-        best = (random_directions(kind, count, x, rng) @ vocabulary.directions.T).max(axis=1)
-        found[kind] = float(np.percentile(best, percentile))
-    return found
+    best = (random_directions("isotropic", count, vocabulary.texts, rng) @ vocabulary.directions.T).max(axis=1)
+    return float(np.percentile(best, percentile))
 
 
 def abstention_rate(
     vocabulary: Vocabulary, x: NDArray[np.float32], threshold: float, rng: np.random.Generator, count: int
 ) -> dict[str, float]:
-    """Share of fresh random directions of each kind that get no name even from their best word."""
+    """Share of fresh random directions of each kind that get no name even from their best word.
+
+    That of `isotropic` is how often a direction that means nothing is left unnamed. That of `data` is the baseline a dictionary
+    has to be judged by: how seldom a random mixture of the embeddings' variation would be named.
+    """
     rates = {}
     for kind in ("isotropic", "data"):
         best = (random_directions(kind, count, x, rng) @ vocabulary.directions.T).max(axis=1)

@@ -21,6 +21,7 @@ from sae_core.interpret.vocabulary import (
     from_captions,
     from_words,
     imagenet_words,
+    read_by,
     read_words,
 )
 
@@ -44,13 +45,15 @@ def make_vocabulary(
     if config.vocabulary == "captions":
         return caption_vocabulary(manifests, embeddings, towers)
     words = _words(config, manifests)
+    encoder = _encoder_id(embeddings)
+    words, note = read_by(encoder, words)
     try:
-        tower = towers.of(_encoder_id(embeddings))
+        tower = towers.of(encoder)
     except Unavailable as error:
         with_texts = all(embedding.texts is not None for embedding in embeddings.values())
         hint = "; interpret.vocabulary: captions needs no text tower, for this data has text embeddings" if with_texts else ""
         raise Unavailable(f"{error}{hint}") from None
-    vocabulary = from_words(config.vocabulary, words, tower, config.templates)
+    vocabulary = from_words(config.vocabulary, words, tower, config.templates, note)
     check_width(vocabulary.texts.shape[1], embeddings)
     return vocabulary
 

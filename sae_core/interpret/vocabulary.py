@@ -38,6 +38,7 @@ class Vocabulary:
         texts: float32 [v, d], unit rows: t_w.
         generic: float32 [d]: what `contrasts` subtracts, the mean of unit rows.
         generic_of: what `generic` is the mean of, in words.
+        note: what a reader should know of the choice of words, or nothing.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Vocabulary:
     texts: NDArray[np.float32]
     generic: NDArray[np.float32]
     generic_of: str
+    note: str = ""
 
     def __post_init__(self) -> None:
         if len(self.words) < 2:
@@ -62,7 +64,7 @@ class Vocabulary:
         return unit(self.texts - self.generic)
 
 
-def from_words(source: str, words: Sequence[str], encoder: TextTower, templates: Sequence[str]) -> Vocabulary:
+def from_words(source: str, words: Sequence[str], encoder: TextTower, templates: Sequence[str], note: str = "") -> Vocabulary:
     """A vocabulary from words through a text tower.
 
     Args:
@@ -70,6 +72,7 @@ def from_words(source: str, words: Sequence[str], encoder: TextTower, templates:
         words: words or short phrases; repeats are dropped.
         encoder: the text tower of the CLIP whose embeddings the dictionary was trained on.
         templates: template strings with `{}` for the word.
+        note: kept in the record.
 
     Raises:
         InputError: fewer than two distinct words, or a bad template.
@@ -79,7 +82,7 @@ def from_words(source: str, words: Sequence[str], encoder: TextTower, templates:
         raise InputError(f"vocabulary {source} has {len(distinct)} word(s); naming needs at least two to choose from")
     texts = class_directions(encoder, distinct, tuple(templates))
     generic = unit(encoder.texts(list(GENERIC))).mean(axis=0)
-    return Vocabulary(source, distinct, texts, generic, "; ".join(GENERIC))
+    return Vocabulary(source, distinct, texts, generic, "; ".join(GENERIC), note)
 
 
 def from_captions(captions: Sequence[str], texts: NDArray[np.float32], generic: NDArray[np.float32] | None = None) -> Vocabulary:
@@ -110,10 +113,42 @@ def from_captions(captions: Sequence[str], texts: NDArray[np.float32], generic: 
 
 
 def builtin_words() -> tuple[str, ...]:
-    """The shipped words: primitives, objects, and every class of the drawn world."""
-    from sae_core.data.drawn import CLASSES  # here, so that naming other data does not need the drawn world
+    """The shipped words: primitives, objects, every class of the drawn world and every phrase for its primitives."""
+    return tuple(dict.fromkeys((*PRIMITIVES, *OBJECTS, *drawn_words())))
 
-    return tuple(dict.fromkeys((*PRIMITIVES, *OBJECTS, *CLASSES)))
+
+def drawn_words() -> tuple[str, ...]:
+    """The words of the drawn world, which are all that the bundled demo model has read: its classes, and phrases for primitives."""
+    # Imported here, so that naming other data needs neither the drawn world nor what trained the bundled model.
+    from sae_core.clip.train_bundled.texts import NAMES
+    from sae_core.data.drawn import CLASSES
+
+    return tuple(dict.fromkeys((*CLASSES, *(noun for one, many in NAMES.values() for noun in (*many, *one)))))
+
+
+def read_by(encoder_id: str, words: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """The words that a CLIP can know, and a note on those left out.
+
+    Any text becomes an embedding, but the bundled demo model gives words it has never read arbitrary ones, and latents would be
+    called by them: measured, the cosine alone then named 17 % of latents by their class instead of 53 %.
+
+    Args:
+        encoder_id: such as `bundled/v1`; any other CLIP is taken to know all words.
+        words: a vocabulary.
+
+    Raises:
+        InputError: fewer than two words are left.
+    """
+    if not encoder_id.startswith("bundled/"):
+        return tuple(words), ""
+    known = set(drawn_words())
+    kept = tuple(word for word in words if word.lower() in known)
+    if len(kept) < 2:
+        raise InputError(
+            f"of {len(words)} words the bundled demo model has read {len(kept)}; use vocabulary builtin, or a CLIP that knows them"
+        )
+    left = len(words) - len(kept)
+    return kept, f"{left} words that the bundled demo model has never read are left out" if left else ""
 
 
 def imagenet_words() -> tuple[str, ...]:

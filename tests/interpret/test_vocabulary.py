@@ -33,6 +33,18 @@ def test_the_shipped_words_cover_primitives_objects_and_every_drawn_class() -> N
     assert all(word == word.strip() and 0 < len(word) <= vocabulary.MAX_WORD_CHARS for word in words)
 
 
+def test_the_bundled_model_is_only_asked_for_words_it_has_read() -> None:
+    everything = vocabulary.builtin_words()
+    kept, note = vocabulary.read_by("bundled/v1", everything)
+    assert set(kept) == set(vocabulary.drawn_words())
+    assert {"house", "spiral", "straight lines", "hatching", "dots"} <= set(kept)
+    assert f"{len(everything) - len(kept)} words" in note
+    assert vocabulary.read_by("ViT-B-32/openai", everything) == (everything, "")
+    assert vocabulary.read_by("bundled/v1", ["House", "harpsichord", "key"])[0] == ("House", "key")
+    with pytest.raises(InputError, match="has read 1"):
+        vocabulary.read_by("bundled/v1", ["house", "harpsichord"])
+
+
 def test_imagenet_words_are_distinct() -> None:
     words = vocabulary.imagenet_words()
     assert len(words) == len(set(words)) > 990
