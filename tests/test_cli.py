@@ -70,7 +70,8 @@ def test_run_prints_one_json_object_and_the_second_time_everything_is_cached(
 def test_a_stage_makes_its_missing_parents_and_prints_its_own_object(
     captioned_arrays: Callable[..., Path], tmp_path: Path, capsys: Captured
 ) -> None:
-    argv = ["evaluate", "--config", ARRAYS, "--cache", str(tmp_path / "c"), "--json", *sets(f"data.path={captioned_arrays()}", *SMALL)]
+    argv = ["evaluate", "--config", ARRAYS, "--cache", str(tmp_path / "c"), "--json"]
+    argv += sets(f"data.path={captioned_arrays()}", *SMALL)
     assert main(argv) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["stage"] == "evaluate"
@@ -120,7 +121,9 @@ def test_publish_export_and_import(captioned_arrays: Callable[..., Path], tmp_pa
     capsys.readouterr()
     assert "not an empty folder" in refuse(["publish", *common, "--out", str(tmp_path)], capsys)
     assert main(["ls", "--cache", str(tmp_path / "c"), "--json"]) == 0
-    key = next(a["key"] for a in json.loads(capsys.readouterr().out.splitlines()[-1])["artifacts"] if a["key"].startswith("train"))
+    key = next(
+        a["key"] for a in json.loads(capsys.readouterr().out.splitlines()[-1])["artifacts"] if a["key"].startswith("train")
+    )
     assert main(["export", key, "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "x")]) == 0
     np.testing.assert_array_equal(sc.load_sae(tmp_path / "x")(x), sae(x))
 
@@ -172,7 +175,8 @@ def test_bad_folders(tmp_path: Path, capsys: Captured) -> None:
 
 def test_bad_arrays(captioned_arrays: Callable[..., Path], tmp_path: Path, capsys: Captured) -> None:
     def embed(folder: Path) -> str:
-        return refuse(["embed", "--config", ARRAYS, "--cache", str(tmp_path / "c"), *sets(f"data.path={folder}", "data.encoder=e")], capsys)
+        argv = ["embed", "--config", ARRAYS, "--cache", str(tmp_path / "c")]
+        return refuse([*argv, *sets(f"data.path={folder}", "data.encoder=e")], capsys)
 
     nan = captioned_arrays(name="nan")
     x = np.load(nan / "image_embeddings.npy")
@@ -192,10 +196,11 @@ def test_bad_arrays(captioned_arrays: Callable[..., Path], tmp_path: Path, capsy
     assert "image_embeddings.npy" in embed(pickled)
 
 
-def test_a_wrong_width_between_dictionary_and_embeddings(captioned_arrays: Callable[..., Path], tmp_path: Path, capsys: Captured) -> None:
+def test_domains_of_different_width_are_refused(captioned_arrays: Callable[..., Path], tmp_path: Path, capsys: Captured) -> None:
     wide, narrow = captioned_arrays(name="wide", d=16), captioned_arrays(name="narrow", d=8)
     data = f"data={{a: {{source: arrays, path: {wide}, encoder: e}}, b: {{source: arrays, path: {narrow}, encoder: e}}}}"
-    argv = ["train", "--config", ARRAYS, "--cache", str(tmp_path / "c"), *sets(data, *(pair for pair in SMALL if not pair.startswith("data.")))]
+    small = [pair for pair in SMALL if not pair.startswith("data.")]
+    argv = ["train", "--config", ARRAYS, "--cache", str(tmp_path / "c"), *sets(data, *small)]
     line = refuse(argv, capsys)
     assert "16" in line
     assert "8" in line
@@ -206,7 +211,8 @@ def test_a_corrupted_checkpoint(captioned_arrays: Callable[..., Path], tmp_path:
     broken.write_bytes(b"\xff" * 100)
     assert "broken.safetensors" in refuse(["import", str(broken), "--out", str(tmp_path / "o")], capsys)
     assert "none.pt" in refuse(["import", str(tmp_path / "none.pt"), "--out", str(tmp_path / "o")], capsys)
-    argv = ["train", "--config", ARRAYS, "--cache", str(tmp_path / "c"), "--json", *sets(f"data.path={captioned_arrays()}", *SMALL)]
+    argv = ["train", "--config", ARRAYS, "--cache", str(tmp_path / "c"), "--json"]
+    argv += sets(f"data.path={captioned_arrays()}", *SMALL)
     assert main(argv) == 0
     folder = Path(json.loads(capsys.readouterr().out)["path"])
     weights = folder / "sae.safetensors"
@@ -223,21 +229,26 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, capsys: Captured) -> Non
     assert "cannot write to cache folder" in refuse(["embed", "--config", DEMO, "--cache", str(tmp_path / "file")], capsys)
 
 
-@pytest.mark.parametrize("argv", [["bake"], [], ["train"], ["show", "train-1"], ["show", "run-1"], ["verify", "../x"], ["rm", "x"]])
+@pytest.mark.parametrize(
+    "argv", [["bake"], [], ["train"], ["show", "train-1"], ["show", "run-1"], ["verify", "../x"], ["rm", "x"]]
+)
 def test_bad_commands(argv: list[str], tmp_path: Path, capsys: Captured) -> None:
     if argv and argv[0] in ("show", "verify", "rm"):
         argv = [*argv, "--cache", str(tmp_path)]
     refuse(argv, capsys)
 
 
-def test_doctor_names_what_is_missing_without_fetching_it(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_what_is_missing_without_fetching_it(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     for name, wanted in {
         "imagenet_sketch": ["ViT-B-32/openai", "songweig/imagenet_sketch"],
         "cifar10": ["ViT-B-32/openai", "cifar10"],
         "sketch_vs_cifar": ["ViT-B-32/openai", "songweig/imagenet_sketch", "cifar10"],
     }.items():
-        assert main(["doctor", "--config", str(ROOT / "configs" / f"{name}.yaml"), "--cache", str(tmp_path / "c"), "--json"]) == 0
+        argv = ["doctor", "--config", str(ROOT / "configs" / f"{name}.yaml"), "--cache", str(tmp_path / "c"), "--json"]
+        assert main(argv) == 0
         said = json.loads(capsys.readouterr().out)
         text = json.dumps(said["needs"])
         assert all(word in text for word in wanted)

@@ -105,7 +105,8 @@ def test_a_job_outlives_the_process_that_started_it(captioned_arrays: Callable[.
         "c = load_config(sys.argv[1], sys.argv[3:]); print(jobs.start('train', c, Store(sys.argv[2])).id)"
     )
     settings = ["data.encoder=test", "sae.width=32", "sae.architecture.k=4", "sae.batch_size=64", "sae.steps=60"]
-    argv = [sys.executable, "-c", code, str(ROOT / "configs" / "embeddings.yaml"), str(tmp_path / "c"), f"data.path={folder}", *settings]
+    argv = [sys.executable, "-c", code, str(ROOT / "configs" / "embeddings.yaml"), str(tmp_path / "c")]
+    argv += [f"data.path={folder}", *settings]
     started = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     store = Store(tmp_path / "c")
     job = wait(store, jobs.read(store, started.stdout.strip()), lambda j: not j.active)

@@ -83,7 +83,8 @@ def test_every_export_exists() -> None:
 
 
 def test_importing_the_core_loads_nothing_heavy_and_makes_nothing(tmp_path: Path) -> None:
-    code = "import sys, sae_core, sae_core.pipeline, sae_core.cli; print([m for m in ('torch', 'open_clip', 'streamlit') if m in sys.modules])"
+    code = "import sys, sae_core, sae_core.pipeline, sae_core.cli\n"
+    code += "print([m for m in ('torch', 'open_clip', 'streamlit') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )

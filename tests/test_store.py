@@ -56,10 +56,10 @@ def test_a_file_of_another_size_is_damage_and_is_named(tmp_path: Path) -> None:
     key = commit(store)
     file = store.folder(key) / "inner" / "file.bin"
     file.write_bytes(b"abcd")
-    with pytest.raises(DamagedArtifact, match="inner/file.bin has 4 bytes instead of 3"):
+    with pytest.raises(DamagedArtifact, match=r"inner/file\.bin has 4 bytes instead of 3"):
         store.open(key)
     file.unlink()
-    with pytest.raises(DamagedArtifact, match="inner/file.bin is missing"):
+    with pytest.raises(DamagedArtifact, match=r"inner/file\.bin is missing"):
         store.open(key)
     assert store.artifacts() == []
     assert store.keys() == [key]
@@ -86,7 +86,9 @@ def test_verify_derives_the_key_again(tmp_path: Path) -> None:
     assert any("cannot be read" in fault for fault in store.verify(key))
 
 
-@pytest.mark.parametrize("key", ["../../etc", "train-123", "train-0123456789abcdeg", "/abs", "train-0123456789abcdef/..", "", "a\0b"])
+@pytest.mark.parametrize(
+    "key", ["../../etc", "train-123", "train-0123456789abcdeg", "/abs", "train-0123456789abcdef/..", "", "a\0b"]
+)
 def test_what_is_no_key_never_becomes_a_path(key: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no artifact key"):
         Store(tmp_path).open(key)

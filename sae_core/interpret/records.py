@@ -98,13 +98,14 @@ class Names:
         return dict(zip(named["latent"].astype(int), named["label"].astype(str), strict=True))
 
     def metrics(self) -> dict[str, float]:
-        """Counts by status, the median score of the names given, and how often random directions got none."""
+        """Counts by status, the median score of the names given, and how often random directions of each kind got none."""
         counts = self.table["status"].value_counts()
         found = {f"names_{status}": float(counts.get(status, 0)) for status in STATUSES}
         scores = self.table.loc[self.table["status"] == "ok", "score"].dropna()
         if len(scores):
             found["names_score_median"] = float(scores.median())
-        found["names_random_abstention"] = float(self.about["random_abstention"])
+        for kind, rate in self.about["random_abstention_by_kind"].items():
+            found[f"names_abstention_{kind}"] = float(rate)
         return found
 
 

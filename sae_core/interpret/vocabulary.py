@@ -118,7 +118,7 @@ def builtin_words() -> tuple[str, ...]:
 
 
 def drawn_words() -> tuple[str, ...]:
-    """The words of the drawn world, which are all that the bundled demo model has read: its classes, and phrases for primitives."""
+    """All words that mean something to the bundled demo model: the drawn world's classes, and phrases for its primitives."""
     # Imported here, so that naming other data needs neither the drawn world nor what trained the bundled model.
     from sae_core.clip.train_bundled.texts import NAMES
     from sae_core.data.drawn import CLASSES
@@ -129,8 +129,8 @@ def drawn_words() -> tuple[str, ...]:
 def read_by(encoder_id: str, words: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """The words that a CLIP can know, and a note on those left out.
 
-    Any text becomes an embedding, but the bundled demo model gives words it has never read arbitrary ones, and latents would be
-    called by them: measured, the cosine alone then named 17 % of latents by their class instead of 53 %.
+    Any text becomes an embedding, but words that the bundled demo model has never read get arbitrary ones, among which some are
+    near to any latent by chance.
 
     Args:
         encoder_id: such as `bundled/v1`; any other CLIP is taken to know all words.
@@ -145,7 +145,7 @@ def read_by(encoder_id: str, words: Sequence[str]) -> tuple[tuple[str, ...], str
     kept = tuple(word for word in words if word.lower() in known)
     if len(kept) < 2:
         raise InputError(
-            f"of {len(words)} words the bundled demo model has read {len(kept)}; use vocabulary builtin, or a CLIP that knows them"
+            f"of {len(words)} words the bundled demo model has read {len(kept)}; use vocabulary builtin or a CLIP that knows them"
         )
     left = len(words) - len(kept)
     return kept, f"{left} words that the bundled demo model has never read are left out" if left else ""

@@ -15,6 +15,7 @@ TINY = Recipe(
     steps=3,
     batch_size=16,
     scenes=60,
+    primitives=14,
     text_steps=2,
     settle_steps=2,
     instance_texts=4,

@@ -91,7 +91,7 @@ def test_the_artifact_says_how_it_was_made(planted: tuple[Path, NDArray[np.float
     ok = next(row for row in rows if row["status"] == "ok")
     assert ok["interpretation"].startswith("concept")
     assert ok["top_images"].startswith("sketch/")
-    assert set(made.outcomes["interpret"].metrics) >= {"names_ok", "names_dead", "names_random_abstention"}
+    assert set(made.outcomes["interpret"].metrics) >= {"names_ok", "names_dead", "names_abstention_isotropic"}
 
 
 def test_naming_never_sees_an_image_it_is_scored_on(planted: tuple[Path, NDArray[np.float32], pipeline.Run, Store]) -> None:

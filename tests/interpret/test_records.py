@@ -36,7 +36,7 @@ def record(latent: int, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
-ABOUT = {"method": "clip", "random_abstention": 0.99}
+ABOUT = {"method": "clip", "random_abstention": 0.99, "random_abstention_by_kind": {"isotropic": 0.99, "data": 0.4}}
 NOTHING = {
     "label": None,
     "score": np.nan,
@@ -71,7 +71,8 @@ def test_names_survive_a_round_trip(tmp_path: Path) -> None:
         "names_insufficient_data": 1.0,
         "names_dead": 1.0,
         "names_score_median": 0.9,
-        "names_random_abstention": 0.99,
+        "names_abstention_isotropic": 0.99,
+        "names_abstention_data": 0.4,
     }
 
 

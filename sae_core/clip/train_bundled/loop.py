@@ -27,9 +27,10 @@ from sae_core.store import write_atomic
 class Recipe:
     """Everything that changes the weights."""
 
-    steps: int = 2000
+    steps: int = 600
     batch_size: int = 256
-    scenes: int = 24_000
+    scenes: int = 10_000
+    primitives: int = 1_400
     seed: int = 0
     lr: float = 1.5e-3
     weight_decay: float = 0.05
@@ -99,7 +100,7 @@ def train(folder: Path, recipe: Recipe, device: torch.device, report: Report, mi
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     seed = train_seed(recipe.seed)
-    pools = [draw_pool(recipe.scenes, seed, rendering, device) for rendering in drawn.RENDERINGS]
+    pools = [draw_pool(recipe.scenes, seed, rendering, device, recipe.primitives) for rendering in drawn.RENDERINGS]
     write_model_files(folder, recipe, [caption for pool in pools for caption in pool.captions])
     model, tokenize = build(folder, recipe.seed)
     model = model.to(device).to(memory_format=torch.channels_last).train()
@@ -139,19 +140,18 @@ def train(folder: Path, recipe: Recipe, device: torch.device, report: Report, mi
 def _warm_text(
     model: Any, tokenize: Any, recipe: Recipe, templates: tuple[str, ...], rng: np.random.Generator, device: torch.device
 ) -> None:
-    """Teach the text tower to tell class names apart, whatever the template, before any image is seen.
+    """Teach the text tower to tell classes and primitives apart, in whatever words, before any image is seen.
 
     Fresh text towers map all captions to nearly one direction (cosine about 0.99), and the image tower then has nothing to aim
-    at for hundreds of steps. Names against names in two templates, the same contrast as later, part them within seconds.
+    at for hundreds of steps. Names against names in other words, the same contrast as later, part them within seconds.
     """
     parameters = [p for name, p in model.named_parameters() if not name.startswith("visual.") and name != "logit_scale"]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True)
-    same = torch.eye(len(drawn.CLASSES), device=device)
+    same = torch.eye(len(drawn.CLASSES) + len(drawn.PRIMITIVES), device=device)
     for step in range(recipe.text_steps):
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * cosine_with_warmup(step, recipe.text_steps, 0.3)
-        pair = [templates[i] for i in rng.choice(len(templates), 2)]
-        tokens = tokenize([template.replace("{}", name) for template in pair for name in drawn.CLASSES]).to(device)
+        tokens = tokenize([*_names(templates, rng), *_names(templates, rng)]).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             text = encode_text(model, tokens)
         unit = F.normalize(text.float(), dim=1)
@@ -161,6 +161,12 @@ def _warm_text(
         (both_ways(logits, same) + recipe.spread_weight * crowding).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
+
+
+def _names(templates: tuple[str, ...], rng: np.random.Generator) -> list[str]:
+    """A text for every class, all in one template, and one for every primitive."""
+    template = templates[int(rng.integers(len(templates)))]
+    return [*(template.replace("{}", name) for name in drawn.CLASSES), *texts.primitive_names(drawn.PRIMITIVES, rng)]
 
 
 def encode_text(model: Any, tokens: torch.Tensor) -> torch.Tensor:
@@ -187,9 +193,8 @@ def _loss(
     rng: np.random.Generator,
     device: torch.device,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Three contrasts of one batch (with every class's name, phrases about primitives, its own captions), and the spread."""
-    template = templates[int(rng.integers(len(templates)))]
-    class_texts = [template.replace("{}", name) for name in drawn.CLASSES]
+    """Three contrasts of one batch (with all classes' names, phrases about primitives, its own captions), and the spread."""
+    class_texts = _names(templates, rng)
     phrases = texts.phrases(recipe.phrase_texts, drawn.PRIMITIVES, drawn.RENDERINGS, rng)
     chosen = rng.permutation(len(batch.captions))[: recipe.instance_texts]
     captions = sorted({batch.captions[i] for i in chosen})

@@ -36,7 +36,7 @@ def both_ways(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def spread(embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean squared cosine between embeddings of different classes: 0 when classes are orthogonal, 1 / rank when they share a space.
+    """Mean squared cosine between embeddings of different classes: 0 when orthogonal, 1 / rank when they share few dimensions.
 
     Without it the towers stop at the dozen dimensions that suffice to tell the classes apart, and a dictionary of such embeddings
     has nothing to take apart. A quadratic form of uniformity (Wang and Isola 2020, arXiv:2005.10242).

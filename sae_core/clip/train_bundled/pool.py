@@ -39,7 +39,10 @@ def _checked(seed: int) -> int:
 
 @dataclass(frozen=True)
 class Pool:
-    """Scenes drawn in one rendering: images uint8 [n, c, h, w], labels [n], counts [n, primitives], captions."""
+    """Scenes drawn in one rendering: images uint8 [n, c, h, w], labels [n], counts [n, primitives], captions.
+
+    Labels are indices into `drawn.CLASSES` followed by `drawn.PRIMITIVES`.
+    """
 
     images: torch.Tensor
     labels: NDArray[np.int64]
@@ -51,12 +54,21 @@ class Pool:
         return len(self.labels)
 
 
-def draw_pool(n: int, seed: int, rendering: str, device: torch.device, start: int = 0) -> Pool:
-    """Draw items `start` to `start + n` of `seed`."""
-    made = drawn.draw(n, seed, rendering, start=start, keep_scenes=False)
-    images = torch.from_numpy(made.images)
+def draw_pool(n: int, seed: int, rendering: str, device: torch.device, alone: int = 0) -> Pool:
+    """Draw `n` objects of `seed`, and `alone` pictures of one primitive alone, whose labels follow those of the classes."""
+    made = drawn.draw(n, seed, rendering, keep_scenes=False)
+    kinds = len(drawn.PRIMITIVES)
+    scenes = [drawn.primitive(drawn.PRIMITIVES[i % kinds], seed, i) for i in range(alone)]
+    pictures = [made.images, *(drawn.render(scene, rendering)[None] for scene in scenes)]
+    images = torch.from_numpy(np.concatenate(pictures))
     images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    return Pool(images.contiguous().to(device), made.labels, made.counts.astype(np.float32), list(made.captions))
+    counts = [made.counts, *(np.array([[scene.counts[name] for name in drawn.PRIMITIVES]]) for scene in scenes)]
+    return Pool(
+        images.contiguous().to(device),
+        np.concatenate([made.labels, len(drawn.CLASSES) + np.arange(alone) % kinds]),
+        np.concatenate(counts).astype(np.float32),
+        [*made.captions, *(scene.caption(rendering) for scene in scenes)],
+    )
 
 
 @dataclass(frozen=True)

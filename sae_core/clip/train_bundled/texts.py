@@ -21,7 +21,7 @@ NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "corners": (("corner", "angle", "sharp angle"), ("corners", "angles", "sharp angles", "angular shapes")),
     "junctions": (("junction", "crossing", "intersection"), ("junctions", "crossings", "intersections", "crossing lines")),
     "loops": (("loop", "closed loop", "closed shape"), ("loops", "closed loops", "closed shapes", "closed curves")),
-    "hatching": (("parallel line",), ("hatching", "parallel lines", "repeated strokes", "parallel strokes", "stripes")),
+    "hatching": (("hatching",), ("hatching", "parallel lines", "repeated strokes", "parallel strokes", "stripes")),
     "dots": (("dot", "spot", "point"), ("dots", "spots", "points", "dotted marks")),
 }
 """Singular and plural words for each primitive of the drawn world."""
@@ -89,6 +89,12 @@ def class_templates() -> tuple[str, ...]:
     imagenet = tuple(t.rstrip(".") for t in template_sets()["openai_imagenet"])
     # The short sets are what the app asks with, so they are met more often than the 80.
     return (*SKETCH, *PHOTO, *GENERAL, *SKETCH, *PHOTO, *imagenet)
+
+
+def primitive_names(primitives: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """A text for each primitive, in a random wording: what pictures of that primitive alone are called."""
+    frame = _pick(FRAMES, rng)
+    return [frame.replace("{}", _pick((*NAMES[name][1], *NAMES[name][1][:1], *NAMES[name][0]), rng)) for name in primitives]
 
 
 def phrases(n: int, primitives: Sequence[str], renderings: Sequence[str], rng: np.random.Generator) -> list[Phrase]:
