@@ -92,7 +92,9 @@ def listing(have: sc.pipeline.Run, table: pd.DataFrame) -> None:
     shown = table[table["status"].isin(wanted)]
     if text:
         shown = shown[shown["candidate"].fillna("").astype(str).str.contains(text, case=False, regex=False)]
-    shown = shown.sort_values(["score", "latent"], ascending=[False, True], na_position="last").reset_index(drop=True)
+    rank = shown["status"].map(list(STATUSES).index)
+    shown = shown.assign(rank=rank).sort_values(["rank", "score", "latent"], ascending=[True, False, True], na_position="last")
+    shown = shown.reset_index(drop=True)
     view = shown.assign(
         status=shown["status"].map(words),
         others=[", ".join(one["word"] for one in others[:3]) for others in shown["alternatives"]],

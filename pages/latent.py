@@ -211,6 +211,6 @@ with page("Latent", QUESTION):
             "pages/steer.py",
             label="Steer an image along this latent",
             icon=":material/tune:",
-            query_params={"latent": str(chosen)},
+            query_params=latents.link(chosen),
         )
     reproduce("collect", chosen_run)

@@ -66,10 +66,10 @@ def look_first(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
     st.subheader("Look at this first", anchor=False)
     here = {"run": run.id}
     links = [
-        ("evaluate", "pages/zero_shot.py", "What the dictionary costs CLIP, class by class", ":material/balance:"),
-        ("collect", "pages/gallery.py", "All latents that are alive, with their best picture", ":material/grid_view:"),
-        ("interpret", "pages/interpret.py", "Which latents have a name that holds, and which abstain", ":material/label:"),
-        ("steer", "pages/steer.py", "Turn a latent of one image up and watch its label", ":material/tune:"),
+        ("evaluate", "pages/zero_shot.py", "What it costs CLIP, class by class", ":material/balance:"),
+        ("collect", "pages/gallery.py", "Every living latent and its best picture", ":material/grid_view:"),
+        ("interpret", "pages/interpret.py", "Which latents have a name that holds", ":material/label:"),
+        ("steer", "pages/steer.py", "Turn a latent up, watch the label", ":material/tune:"),
     ]
     for stage, target, text, icon in links:
         if stage in have.outcomes:
@@ -147,6 +147,7 @@ def run_table(current: sc.pipeline.Recorded) -> None:
         on_select="rerun",
         selection_mode="single-row",
         key="run-table",
+        placeholder="–",
         column_config=formats,
     )
     picked = chosen["selection"]["rows"]

@@ -148,8 +148,10 @@ def take_away(run: sc.pipeline.Recorded, done: Any, domain: str, image: int) -> 
 def bench(run: sc.pipeline.Recorded, have: sc.pipeline.Run, domain: str, image: int, row: int) -> None:
     """Sliders and what they do. A fragment: a move of a slider runs this part only."""
     with errors_shown():
-        left, right = st.columns([2, 3], gap="large")
-        with left:
+        # In this order on a phone too, where columns stand below each other: the labels are seen right above the sliders.
+        image_side, label_side = st.columns([2, 3], gap="large")
+        slider_side, curve_side = st.columns([2, 3], gap="large")
+        with image_side:
             picture = [latents.of_image(have, domain, image)]
             with st.container(width=200):
                 gallery(picture, key="steer-image", clickable=False, side=160, title="The image that is steered")
@@ -159,12 +161,14 @@ def bench(run: sc.pipeline.Recorded, have: sc.pipeline.Run, domain: str, image: 
             renormalise = st.toggle("Keep the embedding's length", False, key="steer-norm", help="Scale the result to its norm.")
             candidates = added or [one.latent for one in controlled if one.name] or [one.latent for one in controlled]
             st.button("Reset the sliders", icon=":material/restart_alt:", on_click=reset, args=(row, controlled))
+        with slider_side:
             edits = controls(row, controlled, candidates[:1])
         done = steering.steered(have, row, steering.recipe(have, row, edits, keep_error, renormalise))
-        with right:
+        with label_side:
             if not edits:
                 st.info("No latent is edited. Move a slider.")
             steer_view.outcome(done)
+        with curve_side:
             steer_view.curves(done, have.config.steer.random_directions)
         steer_view.nearest(have, done)
         steer_view.collateral(done)

@@ -144,8 +144,10 @@ def flipped(have: sc.pipeline.Run, per_image: pd.DataFrame, domains: list[str]) 
         ]
         with column:
             whole = int((lost["domain"] == domain).sum())
-            st.caption(plain(f"{domain}: {len(own)} of {whole:,}; what it is → what CLIP+SAE takes it for"))
-            if thumbs:
+            if not thumbs:
+                st.caption(plain(f"{domain}: none"))
+            else:
+                st.caption(plain(f"{domain}: {len(own)} of {whole:,}; what it is → what CLIP+SAE takes it for"))
                 gallery(thumbs, key=f"lost-{domain}", clickable=False, side=96, title=f"Images of {domain} lost")
 
 

@@ -141,6 +141,15 @@ def test_histogram_bars_stand_on_their_bins_and_empty_bins_are_not_drawn() -> No
     assert bar.marker.color == figures.PHOTO
 
 
+def test_two_domains_share_a_bin_without_covering_each_other() -> None:
+    edges = np.array([0.0, 1.0, 2.0])
+    figure = figures.histogram_by_domain({"a": (edges, np.array([1, 2])), "b": (edges, np.array([3, 4]))}, {})
+    first, second = figure.data
+    np.testing.assert_allclose(first.x + first.width / 2, second.x - second.width / 2)
+    np.testing.assert_allclose(first.x - first.width / 2, [0, 1])
+    np.testing.assert_allclose(second.x + second.width / 2, [1, 2])
+
+
 def test_a_histogram_of_nothing_is_still_a_figure() -> None:
     assert figures.histogram_by_domain({}, {}).layout.yaxis.type == "log"
     empty = (np.linspace(0, 1, 3), np.zeros(2, dtype=int))

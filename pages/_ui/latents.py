@@ -13,7 +13,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 import sae_core as sc
-from pages._ui import load, theme
+from pages._ui import load, session, theme
 from pages._ui.core import core
 from pages._ui.thumbs import Thumb
 
@@ -145,8 +145,13 @@ def best(have: sc.pipeline.Run, latent: int, text: str) -> Thumb | None:
 
 
 def open_latent(latent: int) -> None:
-    """Go to the latent's own page; its link is the address that the browser then shows (the run picker adds the run)."""
-    st.switch_page(PAGE, query_params={"latent": str(latent)})
+    """Go to the latent's own page; its link is the address that the browser then shows."""
+    st.switch_page(PAGE, query_params=link(latent))
+
+
+def link(latent: int) -> dict[str, str]:
+    """The query parameters of a page that shows this latent of the visitor's run."""
+    return {**session.link(), "latent": str(latent)}
 
 
 # ---------------------------------------------------------------- relations

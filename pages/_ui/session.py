@@ -82,27 +82,38 @@ def title(run: sc.pipeline.Recorded) -> str:
 
 
 def run_picker() -> None:
-    """The run picker, in the container it is called in. The choice is the query parameter `run`."""
+    """The run picker, in the container it is called in. The choice is the query parameter `run`, there on every page."""
     runs = {run.id: run for run in all_runs()}
     if not runs:
         return
-    newest = next(iter(runs))
-    following = st.session_state.pop(_NEXT, None)
+    chosen = st.session_state.pop(_NEXT, None)
+    if chosen in runs:
+        st.query_params[RUN] = chosen
     asked = st.query_params.get(RUN)
-    if following in runs:
-        st.session_state[RUN] = following
+    if asked in runs:
+        # A link, the back button or a finished job; the picker itself writes the address before this runs.
+        st.session_state[RUN] = asked
     elif st.session_state.get(RUN) not in runs:
-        st.session_state[RUN] = asked if asked in runs else newest
-        if asked not in runs and asked is not None:
-            st.warning(f"There is no run {plain(asked[:40])} in this cache. This is the newest one.")
-    # No index: every choice differs from the default, so that the URL always says which run is shown.
+        st.session_state[RUN] = next(iter(runs))
+    if asked is not None and asked not in runs:
+        st.warning(f"There is no run {plain(asked[:40])} in this cache. This is another one.")
+    if asked != st.session_state[RUN]:
+        st.query_params[RUN] = st.session_state[RUN]
     st.selectbox(
         "Run",
         list(runs),
-        index=None,
         key=RUN,
-        bind="query-params",
         format_func=lambda one: title(runs[one]),
-        placeholder="the newest run",
+        on_change=_picked,
         help="Every page shows this run. The address bar holds it, so a copied link does too.",
     )
+
+
+def _picked() -> None:
+    st.query_params[RUN] = st.session_state[RUN]
+
+
+def link() -> dict[str, str]:
+    """The query parameters with which a link keeps the visitor's run."""
+    run = current_run()
+    return {} if run is None else {RUN: run.id}

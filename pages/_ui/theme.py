@@ -8,7 +8,7 @@ import streamlit as st
 
 import sae_core as sc
 
-_ON_DARK = {"sketch": "#5aa9e6", "photo": "#e8935a", "clip": "#a3a9b5", "sae": "#a78bfa", "control": "#737b88"}
+_ON_DARK = {"sketch": "#3f8fd0", "photo": "#d97b3a", "clip": "#8a919e", "sae": "#8b5cf6", "control": "#6b7280"}
 
 
 def is_dark() -> bool:

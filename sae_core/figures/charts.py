@@ -114,14 +114,16 @@ def histogram_by_domain(
         colours: colour of each domain.
     """
     figure = go.Figure()
-    for domain, (edges, counts) in histograms.items():
+    for nth, (domain, (edges, counts)) in enumerate(histograms.items()):
         edges, counts = np.asarray(edges, dtype=float), np.asarray(counts, dtype=float)
+        # Side by side within the bin: laid over each other two colours would mix to a third that means nothing.
+        width = np.diff(edges) / len(histograms)
         figure.add_bar(
-            x=(edges[:-1] + edges[1:]) / 2,
+            x=edges[:-1] + (nth + 0.5) * width,
             y=np.where(counts > 0, counts, np.nan),
-            width=np.diff(edges),
+            width=width,
             name=str(domain),
-            marker={"color": colours.get(domain, CONTROL), "opacity": 0.6, "line": {"width": 0}},
+            marker={"color": colours.get(domain, CONTROL), "line": {"width": 0}},
             hovertemplate=str(domain) + ": %{y} images at about %{x:.3g}<extra></extra>",
         )
     top = max((int(np.max(counts, initial=0)) for _, counts in histograms.values()), default=0)

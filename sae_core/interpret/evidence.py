@@ -36,7 +36,13 @@ class Evidence:
     def tops(self, latent: int, count: int) -> Rows:
         """The `count` strongest rows of a latent in the explain half, one of each group, strongest first."""
         rows, _ = self.activations.postings(latent)
-        rows = rows[self.explain[rows]]
+        return self._distinct(rows[self.explain[rows]], count)
+
+    def strongest(self, latent: int, count: int) -> Rows:
+        """The `count` strongest rows of a latent in both halves, one of each group, strongest first: for showing only."""
+        return self._distinct(self.activations.postings(latent)[0], count)
+
+    def _distinct(self, rows: Rows, count: int) -> Rows:
         _, first = np.unique(self._group[rows], return_index=True)
         return np.asarray(rows[np.sort(first)[:count]])
 

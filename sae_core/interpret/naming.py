@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 from scipy.stats import rankdata
 
 from sae_core.errors import InputError
@@ -24,6 +23,8 @@ SHARPNESS = 10.0
 LAMBDA = 1.0
 P_START, P_END = 0.998, 0.97
 FLOOR = 1e-7
+SAMPLE = 8192
+"""Images whose covariance random directions of the data have."""
 BLOCK = 16_000_000
 """Numbers in the largest temporary array (latents x images x words), which bounds memory."""
 
@@ -71,7 +72,7 @@ def name_latents(
         tops: for each latent the rows of `x` that fire it, strongest first; may be empty (then the cosine alone ranks).
         rng: for the random directions.
         percentile: of the maximum cosine over the vocabulary, taken over random directions; below it there is no name.
-        random_directions: how many of each kind.
+        random_directions: how many.
         reference: tops of the latents that SoftWPMI compares with; None means `tops` (all latents that are named).
         alternatives: how many words to return for each.
 
@@ -90,17 +91,25 @@ def name_latents(
         raise InputError(
             f"{len(directions)} latents but {len(tops)} lists of images; give one list for each, and at least one latent"
         )
-    cosine = unit(directions) @ vocabulary.directions.T
-    image_units = unit(x)
-    fit = log_likelihood(image_units, vocabulary.texts, tops)
+    units = unit(x)
     seen = [rows for rows in (tops if reference is None else reference) if len(rows)]
-    # A latent without an image has no evidence: it is not compared with, all words tie for it and the cosine ranks.
-    wpmi = soft_wpmi(fit, log_likelihood(image_units, vocabulary.texts, seen)) if seen else np.zeros_like(fit)
-    wpmi[[not len(rows) for rows in tops]] = 0
-    fused = fuse(cosine, wpmi)
-    words = np.argsort(fused, axis=1, kind="stable")[:, : min(alternatives, fused.shape[1])]
-    threshold = abstention_threshold(vocabulary, rng, percentile, random_directions)
-    return Naming(words, np.take_along_axis(cosine, words, axis=1), threshold)
+    compared = log_likelihood(units, vocabulary.texts, seen)
+    count = min(alternatives, len(vocabulary.words))
+    words = np.empty((len(directions), count), dtype=np.int64)
+    cosines = np.empty((len(directions), count), dtype=np.float32)
+    size = max(1, BLOCK // len(vocabulary.words))
+    for start in range(0, len(directions), size):  # in blocks, since latents x words need not fit in memory
+        block = slice(start, start + size)
+        cosine = unit(directions[block]) @ vocabulary.directions.T
+        wpmi = np.zeros_like(cosine)
+        # A latent without an image has no evidence: all words tie for it, and the cosine ranks.
+        shown = np.array([len(rows) > 0 for rows in tops[block]])
+        if shown.any():
+            fit = log_likelihood(units, vocabulary.texts, [rows for rows in tops[block] if len(rows)])
+            wpmi[shown] = soft_wpmi(fit, compared if len(seen) else fit)
+        words[block] = np.argsort(fuse(cosine, wpmi), axis=1, kind="stable")[:, :count]
+        cosines[block] = np.take_along_axis(cosine, words[block], axis=1)
+    return Naming(words, cosines, abstention_threshold(vocabulary, rng, percentile, random_directions))
 
 
 # ---------------------------------------------------------------- the two cues
@@ -123,8 +132,12 @@ def log_likelihood(x: NDArray[np.float32], texts: NDArray[np.float32], tops: Seq
     """
     out = np.zeros((len(tops), len(texts)), dtype=np.float32)
     weight = (P_START - np.arange(TOP_K) / TOP_K * (P_START - P_END)).astype(np.float32)
-    for chosen, rows, mask in _blocks(tops, len(texts)):
-        likely = softmax(SHARPNESS * (x[rows] @ texts.T), axis=2)
+    for chosen, rows, mask in _blocks(tops, max(texts.shape)):
+        images, place = np.unique(rows, return_inverse=True)
+        # Cosines are bounded, so exp needs no shift. Each image's softmax is made once, however many latents it fires.
+        by_image = np.exp(SHARPNESS * (x[images] @ texts.T))
+        by_image /= by_image.sum(axis=1, keepdims=True)
+        likely = by_image[place.reshape(rows.shape)]
         # (1 - p) + p P rather than 1 + p (P - 1): the same, without losing a small P to rounding.
         likely *= weight[None, : rows.shape[1], None]
         likely += (1 - weight)[None, : rows.shape[1], None] + np.float32(FLOOR)
@@ -134,14 +147,14 @@ def log_likelihood(x: NDArray[np.float32], texts: NDArray[np.float32], tops: Seq
     return out
 
 
-def _blocks(tops: Sequence[Rows], v: int) -> Iterator[tuple[slice, Rows, NDArray[np.float32]]]:
+def _blocks(tops: Sequence[Rows], width: int) -> Iterator[tuple[slice, Rows, NDArray[np.float32]]]:
     """Latents in blocks: (which, rows [l, k] padded with 0, mask [l, k] of what is no padding)."""
-    size = max(1, BLOCK // (TOP_K * v))
+    size = max(1, BLOCK // (TOP_K * width))
     for start in range(0, len(tops), size):
         block = [rows[:TOP_K] for rows in tops[start : start + size]]
-        width = max(1, *(len(rows) for rows in block))
-        padded = np.zeros((len(block), width), dtype=np.int64)
-        mask = np.zeros((len(block), width), dtype=np.float32)
+        most = max(1, *(len(rows) for rows in block))
+        padded = np.zeros((len(block), most), dtype=np.int64)
+        mask = np.zeros((len(block), most), dtype=np.float32)
         for i, rows in enumerate(block):
             padded[i, : len(rows)] = rows
             mask[i, : len(rows)] = 1
@@ -178,7 +191,7 @@ def random_directions(kind: str, count: int, x: NDArray[np.float32], rng: np.ran
     """Random unit directions, to compare latents with.
 
     `isotropic` is uniform on the sphere, a direction that means nothing. `data` is Gaussian with the covariance of the
-    embeddings, unit(Σ^½ g): a random mixture of what does vary among images.
+    embeddings, unit(Σ_i g_i (x_i - mean)): a random mixture of what does vary among images.
 
     Args:
         kind: `isotropic` or `data`.
@@ -191,15 +204,14 @@ def random_directions(kind: str, count: int, x: NDArray[np.float32], rng: np.ran
     Raises:
         InputError: fewer than two embeddings to take a covariance of.
     """
-    normal = rng.standard_normal((count, x.shape[1]))
     if kind == "isotropic":
-        return unit(normal)
+        return unit(rng.standard_normal((count, x.shape[1])))
     assert kind == "data", kind
     if len(x) < 2:
         raise InputError(f"{len(x)} image(s) to take the covariance of; random directions need at least two")
-    centred = x - x.mean(axis=0, dtype=np.float64)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
-    return unit(normal * np.sqrt(np.maximum(values, 0)) @ vectors.T)
+    some = x if len(x) <= SAMPLE else x[np.sort(rng.choice(len(x), SAMPLE, replace=False))]
+    centred = some - some.mean(axis=0, dtype=np.float64)
+    return unit(rng.standard_normal((count, len(some))) @ centred)
 
 
 def abstention_threshold(vocabulary: Vocabulary, rng: np.random.Generator, percentile: float, count: int) -> float:

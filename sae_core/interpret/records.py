@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,8 +83,9 @@ class Names:
     def save(self, folder: Path) -> None:
         """Write names.json and sae_latents.csv."""
         records = [{name: _json(row[name]) for name in FIELDS} for row in self.table.to_dict("records")]
-        content = {"about": {"format": FORMAT, **self.about}, "records": records}
-        write_atomic(folder / TABLE, json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False).encode())
+        about = json.dumps({"format": FORMAT, **self.about}, ensure_ascii=False, allow_nan=False, indent=1)
+        lines = ",\n".join(json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
+        write_atomic(folder / TABLE, f'{{"about": {about},\n"records": [\n{lines}\n]}}\n'.encode())
         write_csv(folder / CSV, records)
 
     def label(self, latent: int) -> str | None:
@@ -127,7 +127,8 @@ def _json(value: Any) -> Any:
 
 def clean(text: str, limit: int = MAX_LABEL) -> str:
     """Text as one line without control characters, cut to `limit` characters."""
-    plain = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
+    # Not printable are exactly the categories Other (control, format, ...) and Separator, but for the space.
+    plain = text if text.isprintable() else "".join(character if character.isprintable() else " " for character in text)
     plain = " ".join(plain.split())
     return plain if len(plain) <= limit else plain[: limit - 1].rstrip() + "…"
 

@@ -128,7 +128,9 @@ def interpret(
     scores = consistency(evidence.x[evidence.score_rows], positives, naming.words[:, 0], vocabulary.contrasts, score_rng)
     report(Event("interpret", 3, 4))
     fires = np.isin(latents, evidence.activations.alive())
-    shown = [_top_images(evidence.activations, j, files) for j in latents]
+    images = evidence.activations.images
+    domains, ids = images["domain"].astype(str).to_numpy(), images["image"].to_numpy()
+    shown = [[f"{domains[row]}/{files[domains[row]][ids[row]]}" for row in evidence.strongest(j, TOP_IMAGES)] for j in latents]
     records = _records(latents, naming, scores, fires, shown, vocabulary)
     rates = abstention_rate(vocabulary, explain, naming.threshold, fresh_rng, config.random_directions)
     about = {
@@ -149,11 +151,6 @@ def interpret(
         "circularity": CIRCULARITY,
     }
     return Names(frame(records), about)
-
-
-def _top_images(activations: Activations, latent: int, files: Mapping[str, Sequence[str]]) -> list[str]:
-    top = activations.top(int(latent), TOP_IMAGES)
-    return [f"{domain}/{files[domain][image]}" for domain, image in zip(top["domain"], top["image"], strict=True)]
 
 
 def _records(

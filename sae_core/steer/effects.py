@@ -1,7 +1,7 @@
 """What an edit does, always beside what random edits of the same size do: label curves, nearest images, a verdict.
 
     p(label) = softmax(τ cos(x', t))          τ the model's logit scale
-    effect   = ½ Σ_label |p(label) - p_base(label)|     total variation, 0 to 1
+    effect   = max over labels of p(label) - p_base(label)     the most that any label gains, 0 to 1
 
 Most directions of a dictionary do not steer (10 to 15 % of CLIP's do, arXiv:2504.08729), so an effect counts only beyond the
 effects of random directions of equal norm. Those are isotropic: what is asked is whether pushing along this direction does
@@ -59,7 +59,7 @@ class Verdict:
         judgement: steerable | weak | no effect beyond random.
         reason: the rule as it applied, in a line.
         label: the label the strongest edit raises most.
-        effects: float64 [s], total variation from the base at each strength.
+        effects: float64 [s], the most that any label gains on the base at each strength.
         random_high: float64 [s], the 95th percentile of the same over random directions.
         effect: mean of `effects` over the sweep, what the verdict goes by.
         effect_random: the same mean for the most effective of the random directions.
@@ -174,15 +174,16 @@ def judge(
     *no effect beyond random*: the mean effect over the sweep is not in the top 5 % of the same for random directions of equal
     norms (with fewer than 20 of them: not above all). *steerable*: it is, the effect at the strongest is at least 0.1, and the
     label raised most there rises with strength (Spearman >= 0.9). Else *weak*. The mean over the sweep is what tells them
-    apart: pushed far enough, any direction changes the label, an effective one does so early.
+    apart: pushed far enough, any direction changes the label, an effective one does so early. And what counts is the gain of
+    one label, for a push in any direction takes probability from the label that was there.
 
     Args:
         strengths: float64 [s].
         p: float64 [s, C], steered; base: float64 [C], unsteered; controls: float64 [s, r, C], random.
         labels: C names.
     """
-    effects = np.abs(p - base).sum(axis=-1) / 2
-    random = np.abs(controls - base).sum(axis=-1) / 2
+    effects = (p - base).max(axis=-1)
+    random = (controls - base).max(axis=-1)
     effect, others = float(effects.mean()), random.mean(axis=0)
     p_value = float((1 + (others >= effect).sum()) / (1 + len(others)))
     strongest = int(np.argmax(strengths))
@@ -200,7 +201,7 @@ def judge(
         reason = f"{numbers}, but the label it raises most does not rise steadily (Spearman {rho:.2f})"
     else:
         judgement = "weak"
-        reason = f"{numbers}, but it moves only {effects[strongest]:.3f} of the probability at its strongest"
+        reason = f"{numbers}, but no label gains more than {effects[strongest]:.3f} at the strongest"
     high = np.percentile(random, BAND[1], axis=1)
     return Verdict(judgement, reason, labels[raised], effects, high, effect, float(others.max()), p_value, rho)
 

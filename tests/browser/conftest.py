@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -86,6 +86,7 @@ def visit(context: BrowserContext) -> Iterator[Callable[[str], Page]]:
 def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
     """Starts the app on a free port with a cache; returns its address."""
     running: list[subprocess.Popen[bytes]] = []
+    logs: list[IO[bytes]] = []
 
     def start(cache: Path) -> str:
         with socket.socket() as probe:
@@ -94,6 +95,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
         log = (tmp_path / f"server-{port}.log").open("wb")
         environment = {**os.environ, "SAE_LAB_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+        logs.append(log)
         running.append(
             subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=environment, stdout=log, stderr=log)
         )
@@ -105,6 +107,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
     for process in running:
         process.terminate()
         process.wait(timeout=20)
+    for log in logs:
+        log.close()
 
 
 @pytest.fixture(scope="session")

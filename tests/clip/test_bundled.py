@@ -52,8 +52,16 @@ def test_plain_open_clip_loads_it_from_anywhere(encoder: Encoder, tmp_path: Path
 
 
 def test_it_reads_primitives(encoder: Encoder) -> None:
-    """Pictures of one primitive alone, which it has never seen, are nearer to that primitive's words than others are."""
-    words = {"line": "straight lines", "curve": "curves", "hatching": "parallel lines", "dots": "dots"}
+    """Pictures of one primitive alone are nearer to that primitive's words than pictures of the other primitives are."""
+    words = {
+        "line": "straight lines",
+        "curve": "curves",
+        "corner": "corners",
+        "junction": "junctions",
+        "loop": "closed loops",
+        "hatching": "parallel lines",
+        "dots": "dots",
+    }
     pictures = {
         kind: np.stack([drawn.render(drawn.primitive(kind, held_out_seed(77), i), "sketch") for i in range(40)]) for kind in words
     }

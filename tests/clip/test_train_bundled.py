@@ -184,6 +184,14 @@ def test_a_short_run_gives_a_model_and_is_reproducible(tmp_path: Path, tiny: Rec
     assert np.isfinite(a.images([Image.new("L", (64, 64), 255)])).all()
 
 
+def test_minutes_train_as_steps_would(tmp_path: Path, tiny: Recipe) -> None:
+    steps, _ = train(tmp_path / "minutes", tiny, CPU, silent, minutes=1e-6)
+    assert steps == 1
+    train(tmp_path / "steps", dataclasses.replace(tiny, steps=1), CPU, silent)
+    by_time, by_steps = (load_encoder(f"local-dir:{tmp_path / name}", device="cpu") for name in ("minutes", "steps"))
+    assert by_time.weights_sha256 == by_steps.weights_sha256
+
+
 def test_the_command_writes_a_card(
     tmp_path: Path, tiny: Recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

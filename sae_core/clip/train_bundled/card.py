@@ -88,7 +88,7 @@ drawn world of this project and nothing else. **It is a stand-in: conclusions ab
 |---|---|
 | command | `{command}` |
 | data | the drawn world, version {drawn.VERSION}: {recipe.scenes:,} scenes of {len(drawn.CLASSES)} classes, each as a sketch \
-(64x64) and as a photo-like picture (32x32), with captions |
+(64x64) and as a photo-like picture (32x32), with captions; and {recipe.primitives:,} pictures of one primitive alone |
 | seeds | training draws from seed {train_seed(recipe.seed):,}, the test from {held_out_seed(recipe.seed):,}; \
 {TRAIN_SEEDS:,} to {HELD_OUT_SEEDS - 1:,} are kept for training, \
 {HELD_OUT_SEEDS:,} and above for its tests, smaller ones for users |
@@ -111,10 +111,11 @@ Class names in each rendering's own templates; chance is {1 / len(drawn.CLASSES)
 {chr(10).join(rows)}
 
 ## How it was trained
-The text tower first learns to tell class names apart. Then each step contrasts images with every class's name in one random
-template, with phrases about primitives ("three curves", "hatching", "a sketch with corners") whose truth follows from the
-drawing's counts, and with the drawings' own captions; whatever is true of an image counts as a positive. AdamW with warm-up and
-a cosine, gradients clipped at norm 1, light augmentation, an exponential average of the weights.
+The text tower first learns to tell the names of classes and primitives apart. Then each step contrasts images with all those
+names in random words, with phrases about primitives ("three curves", "hatching", "a sketch with corners") whose truth follows
+from the drawing's counts, and with the drawings' own captions; whatever is true of an image counts as a positive. A penalty on
+the squared cosine between different classes keeps embeddings from sharing a dozen dimensions. AdamW with warm-up and a cosine,
+gradients clipped at norm 1, light augmentation, an exponential average of the weights.
 Settings: {settings}.
 
 ## Loading it

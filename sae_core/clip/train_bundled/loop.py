@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +97,7 @@ def train(folder: Path, recipe: Recipe, device: torch.device, report: Report, mi
         recipe: what to train; the same recipe on the same machine gives the same weights.
         device: the CPU or a CUDA device; both use bf16 autocast.
         report: told every 20 steps; may raise Cancelled.
-        minutes: when given, `recipe.steps` is replaced by what fits into these minutes at the speed of the first steps.
+        minutes: when given, `recipe.steps` is replaced by what fits into these minutes, drawing included.
     """
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -112,12 +114,15 @@ def train(folder: Path, recipe: Recipe, device: torch.device, report: Report, mi
     rng = np.random.default_rng([seed, 1])
     templates = texts.class_templates()
     _warm_text(model, tokenize, recipe, templates, rng, device)
-    steps, step = recipe.steps, 0
-    clock = time.monotonic()
-    while step < steps:
+    step_loss = functools.partial(_loss, model, tokenize, recipe=recipe, templates=templates, device=device)
+    steps = recipe.steps
+    if minutes is not None:
+        left = minutes * 60 - (time.monotonic() - started)
+        steps = max(1, int(left / _seconds_a_step(step_loss, pools, recipe)))
+    for step in range(1, steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * cosine_with_warmup(step, steps)
-        loss, metrics = _loss(model, tokenize, _batch(pools, recipe, rng), recipe, templates, rng, device)
+            group["lr"] = recipe.lr * cosine_with_warmup(step - 1, steps)
+        loss, metrics = step_loss(sample(pools, recipe.batch_size, recipe.image_size, rng), rng=rng)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         metrics["norm"] = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
@@ -125,11 +130,6 @@ def train(folder: Path, recipe: Recipe, device: torch.device, report: Report, mi
         with torch.no_grad():
             model.logit_scale.clamp_(0, float(np.log(100)))
         average.update_parameters(model)
-        step += 1
-        if minutes is not None and step == 20:
-            # The rate of steps 5 to 20 was measured from `clock`; the time drawing took is part of the minutes.
-            left = minutes * 60 - (time.monotonic() - started)
-            steps = max(step + 1, step + int(left / ((time.monotonic() - clock) / 20)))
         if step % 20 == 0 or step == steps:
             report(Event("train_bundled", step, steps, metrics))
     _settle(average.module, pools, recipe, rng)
@@ -180,8 +180,15 @@ def encode_text(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     return rows
 
 
-def _batch(pools: list[Pool], recipe: Recipe, rng: np.random.Generator) -> Batch:
-    return sample(pools, recipe.batch_size, recipe.image_size, rng)
+def _seconds_a_step(
+    step_loss: Callable[..., tuple[torch.Tensor, Any]], pools: list[Pool], recipe: Recipe, tries: int = 5
+) -> float:
+    """How long a step takes, from gradients that are thrown away, so that `--minutes` trains as `--steps` would."""
+    rng = np.random.default_rng(0)
+    started = time.monotonic()
+    for _ in range(tries):
+        step_loss(sample(pools, recipe.batch_size, recipe.image_size, rng), rng=rng)[0].backward()
+    return (time.monotonic() - started) / tries
 
 
 def _loss(
