@@ -137,7 +137,11 @@ Architecture = Annotated[Union[TopK, ReluL1], Field(discriminator="kind")]
 
 
 class SaeConfig(Model):
-    """How the dictionary is trained. `lr: null` means the recipe's rate for this width and these steps."""
+    """How the dictionary is trained. What is null follows the rules of `sae_core.sae.recipe`.
+
+    `batch_size` is an upper bound: with few rows smaller batches generalise better, so a batch is at most a twelfth of the rows.
+    `clip_norm` is null by default: clipping takes from Adam the slow fall of its step and made half of a dictionary die.
+    """
 
     architecture: Architecture = TopK()
     width: Annotated[int, Field(ge=2, le=1_048_576)] = 4096
@@ -149,7 +153,7 @@ class SaeConfig(Model):
     lr: Annotated[float, Field(gt=0, le=1)] | None = None
     schedule: Literal["trapezoid", "constant"] = "trapezoid"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
     scaling: Literal["mean_square", "none"] = "mean_square"
     init: Literal["recipe", "seed_project"] = "recipe"
     seed: Annotated[int, Field(ge=0)] = 0

@@ -158,7 +158,7 @@ def _warm_text(
         logits = model.logit_scale.detach().exp() * unit[: len(same)] @ unit[len(same) :].T
         crowding = spread(text.float(), torch.arange(len(same), device=device).repeat(2))
         optimizer.zero_grad()
-        (both_ways(logits, same) + recipe.spread_weight * crowding).backward()
+        (both_ways(logits, same) + recipe.spread_weight * crowding).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
 
@@ -187,7 +187,7 @@ def _seconds_a_step(
     rng = np.random.default_rng(0)
     started = time.monotonic()
     for _ in range(tries):
-        step_loss(sample(pools, recipe.batch_size, recipe.image_size, rng), rng=rng)[0].backward()
+        step_loss(sample(pools, recipe.batch_size, recipe.image_size, rng), rng=rng)[0].backward()  # type: ignore[no-untyped-call]
     return (time.monotonic() - started) / tries
 
 
