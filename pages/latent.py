@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 import sae_core as sc
 from pages._ui import guard, latents, load, theme
 from pages._ui.bits import csv, download, number
-from pages._ui.core import core
 from pages._ui.page import page
 from pages._ui.reproduce import reproduce
 from pages._ui.text import plain
@@ -180,7 +179,7 @@ def downloads(have: sc.pipeline.Run, latent: int, shown: pd.DataFrame) -> None:
     name = latents.table(have)["name"].iloc[latent]
     label = name if isinstance(name, str) else None
     out = io.BytesIO()
-    core("interpret.visualize").grid(acts, manifests, latent, label, acts.top(latent, 16), 4, 112).save(out, "PNG")
+    sc.latent_grid(acts, manifests, latent, label, acts.top(latent, 16), 4, 112).save(out, "PNG")
     files = [
         manifests[str(domain)].table["file"].iloc[image] for domain, image in zip(shown["domain"], shown["image"], strict=True)
     ]

@@ -26,9 +26,14 @@ from .errors import DamagedArtifact as DamagedArtifact
 from .errors import InputError as InputError
 from .errors import SaeLabError as SaeLabError
 from .errors import Unavailable as Unavailable
+from .evaluate.texts import Towers as Towers
 from .evaluate.zero_shot import zero_shot as zero_shot
 from .interpret.naming import name_latents as name_latents
 from .interpret.stage import Names as Names
+from .interpret.visualize import image_tile as image_tile
+from .interpret.visualize import latent_grid as latent_grid
+from .interpret.vocabulary import builtin_words as builtin_words
+from .interpret.vocabulary import vocabulary_from_words as vocabulary_from_words
 from .progress import Event as Event
 from .publish.card import model_card as model_card
 from .publish.folder import export_run as export_run
@@ -37,4 +42,8 @@ from .sae.formats import load_sae as load_sae
 from .sae.train import train_sae as train_sae
 from .steer.edits import Recipe as Recipe
 from .steer.edits import steer as steer
+from .steer.labels import labels_of as labels_of
+from .steer.scene import SteeringScene as SteeringScene
+from .steer.scene import steer_row as steer_row
+from .steer.stage import train_maxima as train_maxima
 from .store import Store as Store

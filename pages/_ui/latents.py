@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 import sae_core as sc
 from pages._ui import load, session, theme
-from pages._ui.core import core
 from pages._ui.thumbs import Thumb
 
 ONLY = 0.95
@@ -83,7 +82,7 @@ def picture(have: sc.pipeline.Run, domain: str, image: int) -> bytes:
     if manifest.has_image(image):
         return bytes(manifest.thumbnail(image))
     out = io.BytesIO()
-    core("interpret.visualize").tile(manifest, image, 112).save(out, "PNG")
+    sc.image_tile(manifest, image, 112).save(out, "PNG")
     return out.getvalue()
 
 
@@ -178,7 +177,7 @@ def _unit_decoder(key: str, _have: sc.pipeline.Run) -> NDArray[np.float32]:
 @st.cache_resource(show_spinner=False)
 def towers() -> Any:
     """Text towers by encoder id, loaded once for all visitors."""
-    return core("evaluate.texts").Towers("auto")
+    return sc.Towers("auto")
 
 
 def likeness(have: sc.pipeline.Run, text: str) -> NDArray[np.float32]:
@@ -201,12 +200,12 @@ def _text(encoder: str, text: str, templates: tuple[str, ...]) -> Any:
 
 @st.cache_resource(max_entries=2, show_spinner="Embedding words …")
 def _ordinary(encoder: str, templates: tuple[str, ...]) -> Any:
-    return _texts(encoder, core("interpret.vocabulary").builtin_words(), templates).mean(axis=0)
+    return _texts(encoder, sc.builtin_words(), templates).mean(axis=0)
 
 
 def _texts(encoder: str, words: tuple[str, ...], templates: tuple[str, ...]) -> Any:
     tower = towers().of(encoder)
-    return core("interpret.vocabulary").from_words("search", words, tower, templates).texts
+    return sc.vocabulary_from_words("search", words, tower, templates).texts
 
 
 def class_rates(have: sc.pipeline.Run, latent: int) -> pd.DataFrame:

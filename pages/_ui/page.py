@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 import sae_core as sc
 from pages._ui import session, watch
@@ -22,10 +23,22 @@ _KEY = re.compile(r"\b[a-z]+-[0-9a-f]{16}\b")
 @contextmanager
 def page(title: str, question: str) -> Iterator[None]:
     """The title and the question (markdown, a sentence or two), then the body; whatever it raises becomes one plain line."""
+    _run_through_app()
     st.title(title, anchor=False)
     st.markdown(question)
     with errors_shown():
         yield
+
+
+def _run_through_app() -> None:
+    """Have app.py run around the page.
+
+    Streamlit takes a folder called `pages` for its own discovery until `st.navigation` was called once: the first visitor of a
+    server who comes by a deep link would get the page's file alone, without navigation and without the run of the address.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import streamlit as st
 
 import sae_core as sc
 from pages._ui import latents
-from pages._ui.core import core
 
 Op = Literal["clamp", "add", "ablate"]
 STEP = 0.05
@@ -51,7 +50,7 @@ def latent_of(text: str, alive: Container[int]) -> int | None:
 
 
 def scene(have: sc.pipeline.Run) -> Any:
-    """The run's `steer.stage.Scene`: dictionary, activations, names, embeddings, opened once."""
+    """The run's `sc.SteeringScene`: dictionary, activations, names, embeddings, opened once."""
     return _scene(tuple(sorted(have.keys.items())), have)
 
 
@@ -59,7 +58,7 @@ def scene(have: sc.pipeline.Run) -> Any:
 def _scene(keys: tuple[tuple[str, str], ...], _have: sc.pipeline.Run) -> Any:
     parents = sc.pipeline.plan(_have.config)["steer"].parents
     paths = {role: _have.outcomes[node].path for role, node in parents.items()}
-    return core("steer.scene").Scene.open(sc.store.Inputs(paths))
+    return sc.SteeringScene.open(sc.store.Inputs(paths))
 
 
 def labels(have: sc.pipeline.Run, row: int) -> Any:
@@ -77,7 +76,7 @@ def labels(have: sc.pipeline.Run, row: int) -> Any:
 @st.cache_resource(max_entries=32, show_spinner="Embedding the labels …")
 def _labels(keys: tuple[str, ...], domain: str, row: int, _scene: Any) -> Any:
     manifest, embeddings = _scene.manifests[domain], _scene.embeddings[domain]
-    return core("steer.labels").labels_of(domain, manifest, embeddings, _scene.x[row], latents.towers())
+    return sc.labels_of(domain, manifest, embeddings, _scene.x[row], latents.towers())
 
 
 def sliders(have: sc.pipeline.Run, row: int, most: int, added: Sequence[int]) -> list[Slider]:
@@ -86,7 +85,7 @@ def sliders(have: sc.pipeline.Run, row: int, most: int, added: Sequence[int]) ->
     ids, values = opened.activations.row(row)
     z = dict(zip(ids.tolist(), values.tolist(), strict=True))
     chosen = list(dict.fromkeys([*added, *ids[:most].tolist()]))
-    maxima: Mapping[int, float] = core("steer.stage").train_maxima(opened.activations, chosen)
+    maxima: Mapping[int, float] = sc.train_maxima(opened.activations, chosen)
     return [
         Slider(j, opened.names.label(j), maxima[j], round(z.get(j, 0.0) / maxima[j] / STEP) * STEP)
         for j in chosen
@@ -104,7 +103,7 @@ def recipe(have: sc.pipeline.Run, row: int, edits: Sequence[sc.Edit], keep_error
         sae=opened.sae.sha256,
         encoder=opened.sae.encoder_id,
         image=str(manifest.table["sha256"].iat[int(where["image"])]),
-        maxima=core("steer.stage").train_maxima(opened.activations, [edit.latent for edit in edits]),
+        maxima=sc.train_maxima(opened.activations, [edit.latent for edit in edits]),
         keep_error=keep_error,
         renormalise=renormalise,
         seed=have.config.steer.seed,
@@ -114,7 +113,7 @@ def recipe(have: sc.pipeline.Run, row: int, edits: Sequence[sc.Edit], keep_error
 def steered(have: sc.pipeline.Run, row: int, wanted: sc.Recipe) -> Any:
     """Everything the recipe does to the image: `steer.stage.Steered`."""
     settings = have.config.steer
-    return core("steer.scene").steer_row(
+    return sc.steer_row(
         row, wanted, scene(have), labels(have, row), settings.sweep, settings.random_directions, settings.neighbours
     )
 

@@ -17,7 +17,7 @@ from sae_core.clip.encoder import resolve_device
 from sae_core.config import EvaluateConfig, Runtime
 from sae_core.data.manifest import Manifest
 from sae_core.errors import DamagedArtifact, InputError
-from sae_core.evaluate.domains import SPLIT, Domain, evaluate_domain
+from sae_core.evaluate.domains import ROWS, SPLIT, Domain, evaluate_domain
 from sae_core.evaluate.texts import Towers, find_texts
 from sae_core.progress import Event, Report
 from sae_core.sae.architectures import SAE
@@ -110,18 +110,31 @@ def run(config: EvaluateConfig, inputs: Inputs, out_dir: Path, report: Report, r
         "sae": inputs["sae"].name,
         "split": SPLIT,
         "pooled_over": trained_on,
+        "dead_fraction_over": "every image of these domains, train and held-out",
         "bootstrap": config.bootstrap,
         "seed": config.seed,
         "interval": "95 % percentile bootstrap of the paired difference, near-duplicate groups resampled together",
         "floor": "every embedding replaced by the mean of the held-out rows",
     }
-    found = _gather(domains, pooled.metrics(), about)
+    pooled_metrics = {**pooled.metrics(), "dead_fraction": dead_fraction(sae, inputs, trained_on)}
+    found = _gather(domains, pooled_metrics, about)
     _write(out_dir, found)
     return found
 
 
 def _ticking(report: Report, done: int, domains: int) -> Callable[[int, int], None]:
     return lambda rows, of: report(Event("evaluate", 100 * done + 99 * rows // of, 100 * domains))
+
+
+def dead_fraction(sae: SAE, inputs: Inputs, names: Sequence[str]) -> float:
+    """Share of latents that fire on no image of these domains, train and held-out: the number that training reports too."""
+    fired = np.zeros(sae.m, dtype=bool)
+    for name in names:
+        embeddings = Embeddings.load(inputs[f"embed:{name}"])
+        for start in range(0, embeddings.n, ROWS):
+            indices, values = sae.encode_sparse(embeddings.rows(np.arange(start, min(start + ROWS, embeddings.n))))
+            fired[indices[values > 0]] = True
+    return float(1 - fired.mean())
 
 
 def trained_domains(sae: Path, names: list[str]) -> list[str]:

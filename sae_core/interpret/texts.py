@@ -19,10 +19,10 @@ from sae_core.interpret.vocabulary import (
     Vocabulary,
     builtin_words,
     from_captions,
-    from_words,
     imagenet_words,
     read_by,
     read_words,
+    vocabulary_from_words,
 )
 
 
@@ -53,7 +53,7 @@ def make_vocabulary(
         with_texts = all(embedding.texts is not None for embedding in embeddings.values())
         hint = "; interpret.vocabulary: captions needs no text tower, for this data has text embeddings" if with_texts else ""
         raise Unavailable(f"{error}{hint}") from None
-    vocabulary = from_words(config.vocabulary, words, tower, config.templates, note)
+    vocabulary = vocabulary_from_words(config.vocabulary, words, tower, config.templates, note)
     check_width(vocabulary.texts.shape[1], embeddings)
     return vocabulary
 

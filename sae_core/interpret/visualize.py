@@ -97,7 +97,7 @@ def run(config: VisualizeConfig, inputs: Inputs, out_dir: Path, report: Report, 
     for done, j in enumerate(chosen.tolist(), 1):
         top = activations.top(j, config.images)
         label = names.label(j)
-        grid(activations, manifests, j, label, top, config.columns, config.cell).save(out_dir / file_name(j))
+        latent_grid(activations, manifests, j, label, top, config.columns, config.cell).save(out_dir / file_name(j))
         records.append(describe(activations, j, label, top))
         report(Event("visualize", done, len(chosen)))
     index = {"images": config.images, "columns": config.columns, "cell": config.cell, "latents": records}
@@ -120,7 +120,7 @@ def describe(activations: Activations, j: int, label: str | None, top: pd.DataFr
     }
 
 
-def grid(
+def latent_grid(
     activations: Activations,
     manifests: Mapping[str, Manifest],
     j: int,
@@ -142,7 +142,7 @@ def grid(
     """
     colours = domain_colours({domain: manifests[domain].rendering for domain in activations.domains})
     domains = [str(domain) for domain in top["domain"]]
-    tiles = [tile(manifests[domain], image, cell) for domain, image in zip(domains, top["image"].tolist(), strict=True)]
+    tiles = [image_tile(manifests[domain], image, cell) for domain, image in zip(domains, top["image"].tolist(), strict=True)]
     copies = ["" if number == 1 else f"  x{number}" for number in top["copies"]]
     captions = [f"{value:#.3g}{mark}" for value, mark in zip(top["value"], copies, strict=True)]
     pictures = image_grid(tiles, captions, [colours[domain] for domain in domains], columns=columns, cell=cell)
@@ -196,7 +196,7 @@ def percent(share: float) -> str:
     return f"{hundred:.{digits}f} %"
 
 
-def tile(manifest: Manifest, image: int, cell: int) -> Image.Image:
+def image_tile(manifest: Manifest, image: int, cell: int) -> Image.Image:
     """The thumbnail of an image, or a tile with its caption or file name where it has no picture."""
     if manifest.has_image(image):
         picture = Image.open(io.BytesIO(manifest.thumbnail(image)))

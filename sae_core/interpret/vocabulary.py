@@ -64,7 +64,9 @@ class Vocabulary:
         return unit(self.texts - self.generic)
 
 
-def from_words(source: str, words: Sequence[str], encoder: TextTower, templates: Sequence[str], note: str = "") -> Vocabulary:
+def vocabulary_from_words(
+    source: str, words: Sequence[str], encoder: TextTower, templates: Sequence[str], note: str = ""
+) -> Vocabulary:
     """A vocabulary from words through a text tower.
 
     Args:

@@ -46,6 +46,9 @@ class Objective(Protocol):
     frozen: frozenset[str]
     """Parameters that are not trained; no gradient is returned for them."""
 
+    def value(self, squares: float, l1: float, d: int) -> float:
+        """The loss, without terms that only revive latents, of rows with mean ‖û - u‖² = squares and mean Σ_j z_ij = l1."""
+
     def __call__(self, weights: Weights, u: Tensor, dead: Tensor | None = None) -> Outcome:
         """Loss and gradients of a batch.
 
@@ -109,6 +112,9 @@ class TopKObjective:
         self._alpha = architecture.aux_coefficient
         self._buffer = _Buffer()
 
+    def value(self, squares: float, l1: float, d: int) -> float:
+        return squares
+
     def __call__(self, weights: Weights, u: Tensor, dead: Tensor | None = None) -> Outcome:
         rows, d = u.shape
         # Gao et al. take half the input's width, which is enough to span most of an error.
@@ -117,7 +123,8 @@ class TopKObjective:
         u_hat = codes.decode(weights["W_dec"]) + weights["b_dec"]
         error = u_hat - u
         squares = float(error.square().sum())
-        loss = squares / rows
+        l1 = float(codes.values.sum()) / rows
+        loss = self.value(squares / rows, l1, d)
         g = error * (2.0 / rows)
         gradients = code_gradients(weights, codes, g, u)
         gradients["b_dec"] = g.sum(0)
@@ -127,7 +134,7 @@ class TopKObjective:
             # Dead and alive latents are disjoint, so the two terms never touch the same row of a matrix.
             for name, more in code_gradients(weights, revived, miss * (2.0 * self._alpha / squares), u).items():
                 gradients[name] += more
-        return Outcome(gradients, loss, u_hat, codes.counts(), float(codes.values.sum()) / rows)
+        return Outcome(gradients, loss, u_hat, codes.counts(), l1)
 
     def _select(self, weights: Weights, u: Tensor, dead: Tensor | None, aux_k: int) -> tuple[Codes, Codes | None]:
         m = len(weights["b_enc"])
@@ -163,6 +170,9 @@ class ReluL1Objective:
         self._l1 = architecture.l1
         self._codes, self._signs = _Buffer(), _Buffer()
 
+    def value(self, squares: float, l1: float, d: int) -> float:
+        return squares / d + self._l1 * l1
+
     def __call__(self, weights: Weights, u: Tensor, dead: Tensor | None = None) -> Outcome:
         rows, d = u.shape
         m = len(weights["b_enc"])
@@ -174,7 +184,7 @@ class ReluL1Objective:
                 gradients[name] += more
         u_hat = torch.cat([part.u_hat for part in parts])
         l1 = sum(part.l1 for part in parts)
-        loss = float((u_hat - u).square().sum()) / (rows * d) + self._l1 * l1
+        loss = self.value(float((u_hat - u).square().sum()) / rows, l1, d)
         return Outcome(gradients, loss, u_hat, sum((part.counts for part in parts), torch.zeros_like(parts[0].counts)), l1)
 
     def _chunk(self, weights: Weights, u: Tensor, rows: int) -> Outcome:

@@ -38,7 +38,7 @@ class Quality:
         self.d, self.m, self.n = d, m, 0
         self._shift = None if shift is None else shift.to(torch.float64)
         self._sum = torch.zeros(d, dtype=torch.float64)
-        self._squares = torch.zeros(4, dtype=torch.float64)  # Σ‖x - shift‖², Σ‖x‖², Σ‖x - x̂‖², Σ cos
+        self._totals = torch.zeros(5, dtype=torch.float64)  # Σ‖x - shift‖², Σ‖x‖², Σ‖x - x̂‖², Σ cos, Σ z
         self.counts = torch.zeros(m, dtype=torch.int64)
 
     def update(self, x: Array, x_hat: Array, indices: Tensor | NDArray[np.int64], values: Array) -> None:
@@ -48,12 +48,12 @@ class Quality:
             x, x_hat: [n, d], raw embeddings and reconstructions.
             indices, values: [n, k], latent and activation; entries with value 0 are padding.
         """
-        chosen = _tensor(indices)[_tensor(values) > 0]
-        self.add(x, x_hat, torch.bincount(chosen, minlength=self.m))
+        activations = _tensor(values)
+        counts = torch.bincount(_tensor(indices)[activations > 0], minlength=self.m)
+        self.add(x, x_hat, counts, float(activations.sum(dtype=torch.float64)))
 
-    def add(self, x: Array, x_hat: Array, counts: Tensor) -> None:
-        """Add rows with the number of them on which each latent fired: counts int64 [m]."""
-        # The copy matters: a row that merely is float64 already would share memory with the caller's array.
+    def add(self, x: Array, x_hat: Array, counts: Tensor, activation: float) -> None:
+        """Add rows with the number of them on which each latent fired, int64 [m], and the sum of all their codes."""
         rows = _tensor(x).to(torch.float64)
         if not len(rows):
             return
@@ -66,9 +66,8 @@ class Quality:
         lengths = rows.norm(dim=1) * estimate.norm(dim=1)
         cosine = torch.where(lengths > 0, (rows * estimate).sum(1) / lengths, 0.0)
         self._sum += centred.sum(0)
-        self._squares += torch.stack(
-            [centred.square().sum(), rows.square().sum(), (rows - estimate).square().sum(), cosine.sum()]
-        )
+        sums = [centred.square().sum(), rows.square().sum(), (rows - estimate).square().sum(), cosine.sum()]
+        self._totals += torch.stack([*sums, torch.tensor(activation, dtype=torch.float64, device=rows.device)])
         self.counts += counts.to(self.counts.device)
         self.n += len(rows)
 
@@ -79,25 +78,30 @@ class Quality:
         assert torch.equal(self._shift, other._shift)
         self._move(other._sum.device)
         self._sum += other._sum
-        self._squares += other._squares
+        self._totals += other._totals
         self.counts += other.counts
         self.n += other.n
 
     def _move(self, device: torch.device) -> None:
         if self._shift is not None:
             self._shift = self._shift.to(device)
-        self._sum, self._squares, self.counts = self._sum.to(device), self._squares.to(device), self.counts.to(device)
+        self._sum, self._totals, self.counts = self._sum.to(device), self._totals.to(device), self.counts.to(device)
 
     @property
     def squared_error(self) -> float:
         """Mean squared error of an element, Σ‖x_i - x̂_i‖² / (N d), in the square of the embeddings' unit."""
-        return float(self._squares[2]) / (max(self.n, 1) * self.d)
+        return float(self._totals[2]) / (max(self.n, 1) * self.d)
+
+    @property
+    def l1(self) -> float:
+        """Mean over rows of Σ_j z_ij."""
+        return float(self._totals[4]) / max(self.n, 1)
 
     def metrics(self) -> dict[str, float]:
         """l0, r2, r2_uncentred, cosine, dead_fraction, dense_fraction. Raises InputError when no row was added."""
         if self.n == 0:
             raise InputError("no rows to measure a reconstruction on; the held-out split is empty")
-        about_shift, energy, error, cosine = (float(v) for v in self._squares)
+        about_shift, energy, error, cosine = (float(v) for v in self._totals[:4])
         spread = max(about_shift - float(self._sum.square().sum()) / self.n, 0.0)
         return {
             "l0": float(self.counts.sum()) / self.n,
@@ -110,12 +114,12 @@ class Quality:
 
     def state(self) -> dict[str, Tensor]:
         """Everything accumulated about a given `shift`, to go on later with `restore`."""
-        return {"n": torch.tensor(self.n), "sum": self._sum, "squares": self._squares, "counts": self.counts}
+        return {"n": torch.tensor(self.n), "sum": self._sum, "totals": self._totals, "counts": self.counts}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on, about the same `shift`, from what `state` returned."""
         self.n = int(state["n"])
-        self._sum, self._squares, self.counts = state["sum"].clone(), state["squares"].clone(), state["counts"].clone()
+        self._sum, self._totals, self.counts = state["sum"].clone(), state["totals"].clone(), state["counts"].clone()
 
 
 def _explained(error: float, spread: float) -> float:

@@ -180,9 +180,7 @@ def _measured(sae: SAE, trainer: Trainer, train: Pool, test: Pool, report: Repor
     on_test = measure(sae, test, trainer.device, lambda _: report(Event("train", total, total)))
     on_train = measure(sae, train, trainer.device, lambda _: report(Event("train", total, total)))
     silent_everywhere = (on_test.counts + on_train.counts == 0).double().mean()
-    losses = [(trainer.objective(sae.weights, trainer.scaled(block)).loss, len(block)) for block in test.blocks(2048)]
-    loss = sum(value * rows for value, rows in losses) / max(test.n, 1)
-    return {**on_test.metrics(), "dead_fraction": float(silent_everywhere), "loss": loss}
+    return {**on_test.metrics(), "dead_fraction": float(silent_everywhere), "loss": trainer.loss_of(on_test)}
 
 
 def _write(sae: SAE, trainer: Trainer, metrics: dict[str, float], out_dir: Path) -> None:
@@ -198,7 +196,7 @@ def _write(sae: SAE, trainer: Trainer, metrics: dict[str, float], out_dir: Path)
         "epochs": round(plan.steps * plan.batch / trainer.pool.n, 4),
         "dead_after": plan.dead_after,
         "kept_step": trainer.best.step if trainer.best.weights else plan.steps,
-        "held_out_r2": trainer.best.r2 if trainer.best.weights else None,
+        "held_out_loss": trainer.best.loss if trainer.best.weights else None,
         "dead_fraction_over": "train and test rows",
     }
     write_weights(sae, out_dir / WEIGHTS)

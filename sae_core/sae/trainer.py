@@ -37,9 +37,9 @@ ROWS = 1024
 
 @dataclass
 class _Best:
-    """The weights with the highest held-out R² so far."""
+    """The weights with the lowest held-out loss so far (of TopK: the highest held-out R²)."""
 
-    r2: float
+    loss: float
     step: int
     weights: dict[str, Tensor]
 
@@ -93,7 +93,7 @@ class Trainer:
         self.adam = kind(parameters, lr=self.plan.lr, weight_decay=config.weight_decay, fused=True)
         self.step = 0
         self.unfired = torch.zeros(config.width, dtype=torch.int64, device=device)  # embeddings since each latent fired
-        self.best = _Best(-math.inf, 0, {})
+        self.best = _Best(math.inf, 0, {})
         self.window, self.epoch = _Sums(self), _Sums(self)
 
     def _state(self) -> checkpoint.State:
@@ -106,9 +106,9 @@ class Trainer:
         tensors.update({f"epoch.{name}": tensor for name, tensor in self.epoch.quality.state().items()})
         facts: dict[str, Any] = {
             "identity": self.identity,
-            "best_r2": self.best.r2 if self.best.weights else None,
+            "best_loss": self.best.loss if self.best.weights else None,
             "best_step": self.best.step,
-            "epoch_sums": [self.epoch.steps, self.epoch.loss, self.epoch.l1],
+            "epoch_sums": [self.epoch.steps, self.epoch.loss],
             "logs": self.log.sizes(),
         }
         return checkpoint.State(self.step, facts, {**tensors, "unfired": self.unfired})
@@ -127,14 +127,14 @@ class Trainer:
             }
         self.unfired.copy_(state.tensors["unfired"])
         best = {name: value.to(self.device) for name, value in part("best.").items()}
-        self.best = _Best(state.facts["best_r2"] if best else -math.inf, state.facts["best_step"], best)
+        self.best = _Best(state.facts["best_loss"] if best else math.inf, state.facts["best_step"], best)
         self.epoch.quality.restore(part("epoch."))
-        self.epoch.steps, self.epoch.loss, self.epoch.l1 = state.facts["epoch_sums"]
+        self.epoch.steps, self.epoch.loss = state.facts["epoch_sums"]
 
     # ------------------------------------------------------------ the loop
 
     def run(self) -> SAE:
-        """Train; the dictionary with the best held-out R², or the last one where nothing is held out.
+        """Train; the dictionary with the lowest held-out loss, or the last one where nothing is held out.
 
         Raises: InputError when the loss stops being a number, or no saved state is sound; Cancelled, with the state saved.
         """
@@ -216,12 +216,16 @@ class Trainer:
         return not isinstance(architecture, ReluL1) or architecture.renormalise_decoder
 
     def _look(self) -> dict[str, float]:
-        """R² of the held-out rows with the weights as they are; the best so far are kept."""
-        sae = self._sae(self.weights)
-        r2 = measure(sae, self.held, self.device).metrics()["r2"]
-        if r2 > self.best.r2:
-            self.best = _Best(r2, self.step, {name: tensor.clone() for name, tensor in self.weights.items()})
-        return {"held_out_r2": r2}
+        """Loss and R² of the held-out rows with the weights as they are; the best so far are kept."""
+        quality = measure(self._sae(self.weights), self.held, self.device)
+        loss = self.loss_of(quality)
+        if loss < self.best.loss:
+            self.best = _Best(loss, self.step, {name: tensor.clone() for name, tensor in self.weights.items()})
+        return {"held_out_loss": loss, "held_out_r2": quality.metrics()["r2"]}
+
+    def loss_of(self, quality: Quality) -> float:
+        """The objective's value of measured rows."""
+        return self.objective.value(quality.squared_error * quality.d * self.scale**2, quality.l1, quality.d)
 
     def _record(self, held_out: dict[str, float]) -> dict[str, float]:
         """Write the metrics since the last record to metrics.jsonl, and return them."""
@@ -268,15 +272,15 @@ class _Sums:
         self._trainer = trainer
         # Scaled rows are centred already.
         self.quality = Quality(trainer.pool.d, trainer.config.width, torch.zeros(trainer.pool.d))
-        self.steps, self.loss, self.l1 = 0, 0.0, 0.0
+        self.steps, self.loss = 0, 0.0
 
     def add(self, u: Tensor, outcome: Outcome) -> None:
-        self.quality.add(u, outcome.u_hat, outcome.counts)
-        self.steps, self.loss, self.l1 = self.steps + 1, self.loss + outcome.loss, self.l1 + outcome.l1
+        self.quality.add(u, outcome.u_hat, outcome.counts, outcome.l1 * len(u))
+        self.steps, self.loss = self.steps + 1, self.loss + outcome.loss
 
     def merge(self, other: _Sums) -> None:
         self.quality.merge(other.quality)
-        self.steps, self.loss, self.l1 = self.steps + other.steps, self.loss + other.loss, self.l1 + other.l1
+        self.steps, self.loss = self.steps + other.steps, self.loss + other.loss
 
     def metrics(self) -> dict[str, float]:
         """loss, mse (raw units, mean over elements), l1 (scaled), l0, r2; dead_fraction: silent for one epoch's embeddings."""
@@ -284,7 +288,7 @@ class _Sums:
         return {
             "loss": self.loss / self.steps,
             "mse": self.quality.squared_error / self._trainer.scale**2,
-            "l1": self.l1 / self.steps,
+            "l1": self.quality.l1,
             "l0": quality["l0"],
             "r2": quality["r2"],
             "dead_fraction": float((self._trainer.unfired >= self._trainer.pool.n).double().mean()),

@@ -32,7 +32,7 @@ CONTROLS = "isotropic random directions, as long as the edit"
 
 
 @dataclass(frozen=True)
-class Scene:
+class SteeringScene:
     """Everything steering looks at, opened once; a page keeps it and steers again and again."""
 
     sae: SAE
@@ -44,7 +44,7 @@ class Scene:
     units: NDArray[np.float32]
 
     @classmethod
-    def open(cls, inputs: Inputs) -> Scene:
+    def open(cls, inputs: Inputs) -> SteeringScene:
         """Open the stage's inputs."""
         activations = Activations.load(inputs["activations"])
         embeddings = {domain: Embeddings.load(path) for domain, path in inputs.domains("embed").items()}
@@ -63,7 +63,7 @@ class Scene:
 def steer_row(
     row: int,
     recipe: Recipe,
-    scene: Scene,
+    scene: SteeringScene,
     labels: Labels,
     strengths: Sequence[float],
     random: int,
@@ -112,12 +112,12 @@ def steer_row(
     return Steered(recipe, curves, table, result)
 
 
-def _logit_scale(scene: Scene, row: int) -> float:
+def _logit_scale(scene: SteeringScene, row: int) -> float:
     known = scene.embeddings[str(scene.activations.images["domain"].iloc[row])].logit_scale
     return LOGIT_SCALE if known is None else float(known)
 
 
-def _image(row: int, scene: Scene) -> dict[str, Any]:
+def _image(row: int, scene: SteeringScene) -> dict[str, Any]:
     about = scene.activations.images.iloc[row]
     domain, image = str(about["domain"]), int(about["image"])
     manifest = scene.manifests[domain]
@@ -127,7 +127,7 @@ def _image(row: int, scene: Scene) -> dict[str, Any]:
     return {"row": row, "domain": domain, "image": image, "file": file, "class": known}
 
 
-def _edits(x: NDArray[np.float32], recipe: Recipe, scene: Scene, maxima: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _edits(x: NDArray[np.float32], recipe: Recipe, scene: SteeringScene, maxima: NDArray[np.float64]) -> list[dict[str, Any]]:
     edits, _ = resolve(recipe.edits)
     z = codes(x[None], scene.sae, np.array([edit.latent for edit in edits], dtype=np.int64))[0]
     return [
@@ -169,7 +169,7 @@ def _before_after(x: NDArray[np.float32], after: NDArray[np.float32], labels: La
 
 
 def _neighbours(
-    row: int, after: NDArray[np.float32], recipe: Recipe, scene: Scene, count: int
+    row: int, after: NDArray[np.float32], recipe: Recipe, scene: SteeringScene, count: int
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     images = scene.activations.images
     groups = images["group"].to_numpy(np.int64)
@@ -193,7 +193,7 @@ def _activation(activations: Activations, row: int, latent: int) -> float:
 
 
 def _collateral(
-    x: NDArray[np.float32], after: NDArray[np.float32], recipe: Recipe, scene: Scene, maxima: NDArray[np.float64]
+    x: NDArray[np.float32], after: NDArray[np.float32], recipe: Recipe, scene: SteeringScene, maxima: NDArray[np.float64]
 ) -> dict[str, Any]:
     """The code of x, and how encoding x' again differs from it in units of each latent's maximum, edited latents apart."""
     z = np.asarray(scene.sae.encode(np.stack([x, after])), dtype=np.float64)

@@ -16,7 +16,7 @@ from sae_core.progress import Event, Report
 from sae_core.steer.edits import Recipe, advice
 from sae_core.steer.labels import labels_of
 from sae_core.steer.result import Steered
-from sae_core.steer.scene import Scene, steer_row
+from sae_core.steer.scene import SteeringScene, steer_row
 from sae_core.store import Inputs
 
 VERSION = 1
@@ -30,7 +30,7 @@ def run(config: SteerConfig, inputs: Inputs, out_dir: Path, report: Report, runt
     Raises:
         InputError: no such domain or image, an edit of a dead or unknown latent.
     """
-    scene = Scene.open(inputs)
+    scene = SteeringScene.open(inputs)
     row = chosen_row(config, scene)
     edits = config.edits if config.edits is not None else (default_edit(row, scene),)
     about = scene.activations.images.iloc[row]
@@ -59,7 +59,7 @@ def run(config: SteerConfig, inputs: Inputs, out_dir: Path, report: Report, runt
 # ---------------------------------------------------------------- choices
 
 
-def chosen_row(config: SteerConfig, scene: Scene) -> int:
+def chosen_row(config: SteerConfig, scene: SteeringScene) -> int:
     """The row of the activation store of the image that `config` names; by default the first test image of the first domain.
 
     Raises:
@@ -79,7 +79,7 @@ def chosen_row(config: SteerConfig, scene: Scene) -> int:
     return int(found["row"].iloc[0])
 
 
-def default_edit(row: int, scene: Scene) -> Edit:
+def default_edit(row: int, scene: SteeringScene) -> Edit:
     """Clamp the image's strongest named latent (else its strongest, else the data's strongest) to twice its maximum."""
     latents, _ = scene.activations.row(row)
     named = [int(latent) for latent in latents if scene.names.label(int(latent)) is not None]

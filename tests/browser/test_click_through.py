@@ -40,7 +40,7 @@ def text_of(page: Page) -> str:
     return page.locator('[data-testid="stApp"]').inner_text()
 
 
-def train_a_tiny_one(page: Page) -> None:
+def train_a_tiny_one(page: Page, steps: int = 2000) -> None:
     page.get_by_role("link", name="Train").click()
     page.get_by_role("heading", name="Train a dictionary").wait_for()
     fill(page, "Name of the run", "tiny")
@@ -50,7 +50,7 @@ def train_a_tiny_one(page: Page) -> None:
     fill(page, "Width", "64")
     fill(page, "k", "6")
     choose(page, "How long", "Steps")
-    fill(page, "Steps", "2000")
+    fill(page, "Steps", str(steps))
     fill(page, "Batch", "64")
     page.get_by_role("button", name="Train", exact=True).click()
 
@@ -125,22 +125,32 @@ def test_a_link_opens_the_latent_it_names(
     assert f"run={run.id}" in page.url, "the run stays in the address across pages"
 
 
-def test_stopping_keeps_what_was_done_and_resuming_finishes(
+def test_stopping_keeps_what_was_done_and_resuming_goes_on_from_there(
     tmp_path: Path, serve: Callable[[Path], str], visit: Callable[[str], Page]
 ) -> None:
     cache = tmp_path / "cache"
     page = visit(serve(cache))
-    train_a_tiny_one(page)
+    train_a_tiny_one(page, steps=500_000)
     page.get_by_text("training the dictionary").first.wait_for(timeout=2 * MINUTES)
+    page.wait_for_timeout(3000)
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Resume").wait_for(timeout=MINUTES)
     assert "Stopped." in text_of(page)
     store = sc.Store(cache)
     (run,) = sc.pipeline.runs(store)
+    (stopped,) = sc.jobs.all_jobs(store)
+    assert (stopped.state, stopped.stage) == ("cancelled", "train")
+    assert stopped.step > 0
     assert store.has(run.keys["embed:sketch"])
     assert not store.has(run.keys["train"])
+
     page.get_by_role("button", name="Resume").click()
-    page.get_by_text("Trained: tiny").wait_for(timeout=3 * MINUTES)
+    page.get_by_role("button", name="Stop").wait_for(timeout=MINUTES)
+    page.get_by_text("training the dictionary").first.wait_for(timeout=2 * MINUTES)
+    (resumed,) = sc.jobs.all_jobs(store)
+    assert resumed.events("train")[0]["step"] >= stopped.step
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Resume").wait_for(timeout=MINUTES)
 
 
 def test_thumbnails_are_buttons_for_the_keyboard_and_their_pictures_are_files(

@@ -12,7 +12,7 @@ from sae_core.clip.encoder import load_encoder
 from sae_core.config import InterpretConfig
 from sae_core.data import drawn
 from sae_core.interpret.naming import name_latents, random_directions
-from sae_core.interpret.vocabulary import Vocabulary, drawn_words, from_words
+from sae_core.interpret.vocabulary import Vocabulary, drawn_words, vocabulary_from_words
 
 EACH = 16
 
@@ -28,7 +28,7 @@ class World:
 def world() -> World:
     encoder = load_encoder("bundled", None, "cpu")
     made = drawn.draw(EACH * len(drawn.CLASSES), 11, "sketch")
-    vocabulary = from_words("builtin", drawn_words(), encoder, InterpretConfig().templates)
+    vocabulary = vocabulary_from_words("builtin", drawn_words(), encoder, InterpretConfig().templates)
     return World(encoder.images(list(made.images)), made.labels, vocabulary)
 
 

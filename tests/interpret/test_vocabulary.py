@@ -52,7 +52,7 @@ def test_imagenet_words_are_distinct() -> None:
 
 
 def test_words_become_the_mean_of_their_templates() -> None:
-    made = vocabulary.from_words("file", ["cab", "big", "cab"], Letters(), ("a {}", "{} {}".replace(" {}", " lid")))
+    made = vocabulary.vocabulary_from_words("file", ["cab", "big", "cab"], Letters(), ("a {}", "{} {}".replace(" {}", " lid")))
     assert made.words == ("cab", "big")
     prompts = unit(Letters().texts(["a cab", "cab lid"]))
     np.testing.assert_allclose(made.texts[0], unit(prompts.mean(axis=0)[None])[0], atol=1e-6)
@@ -64,7 +64,7 @@ def test_words_become_the_mean_of_their_templates() -> None:
 
 def test_one_word_is_no_vocabulary() -> None:
     with pytest.raises(InputError, match="at least two"):
-        vocabulary.from_words("classes", ["house", "house"], Letters(), ("{}",))
+        vocabulary.vocabulary_from_words("classes", ["house", "house"], Letters(), ("{}",))
     with pytest.raises(InputError, match="at least two"):
         vocabulary.from_captions(["a", "a"], np.ones((2, 3), np.float32))
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
@@ -56,18 +54,9 @@ def on_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
-class Navigated(PagesManager):
-    """AppTest takes a folder called pages for automatic discovery and would run a page without app.py around it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        PagesManager.uses_pages_directory = False
-        super().__init__(*args, **kwargs)
-
-
 @pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+def open_page() -> Callable[..., AppTest]:
     """Opens a page of the app, sidebar and all: `open_page("train", run=...)`."""
-    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", Navigated)
 
     def open_(name: str = "overview", **query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)

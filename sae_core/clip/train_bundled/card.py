@@ -101,7 +101,7 @@ drawn world of this project and nothing else. **It is a stand-in: conclusions ab
 a subset of CLIP's own BPE merges |
 | parameters | {encoder.parameters:,} |
 | size | {megabytes:.1f} MB (weights stored as fp16) |
-| weights' SHA-256 | `{encoder.weights_sha256}` |
+| SHA-256 of the loaded tensors | `{encoder.weights_sha256}` |
 
 ## Held-out zero-shot accuracy
 Class names in each rendering's own templates; chance is {1 / len(drawn.CLASSES):.3f}.
