@@ -63,7 +63,6 @@ def _metrics(numbers: list[headline.Number]) -> None:
 
 def look_first(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
     """Links to the pages that are worth a look, and to the best named latents."""
-    st.subheader("Look at this first", anchor=False)
     here = {"run": run.id}
     links = [
         ("evaluate", "pages/zero_shot.py", "What it costs CLIP, class by class", ":material/balance:"),
@@ -71,9 +70,11 @@ def look_first(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
         ("interpret", "pages/interpret.py", "Which latents have a name that holds", ":material/label:"),
         ("steer", "pages/steer.py", "Turn a latent up, watch the label", ":material/tune:"),
     ]
-    for stage, target, text, icon in links:
-        if stage in have.outcomes:
-            st.page_link(target, label=text, icon=icon, query_params=here)
+    there = [link for link in links if link[0] in have.outcomes]
+    if there:
+        st.subheader("Look at this first", anchor=False)
+    for _, target, text, icon in there:
+        st.page_link(target, label=text, icon=icon, query_params=here)
     for latent, label, score in best_named(have):
         st.page_link(
             "pages/latent.py",

@@ -100,6 +100,10 @@ def start(command: str, config: RunConfig, store: Store, runtime: Runtime = Runt
         for leftover in ("stop", "events.jsonl"):
             (folder / leftover).unlink(missing_ok=True)
         write_atomic(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=2).encode())
+        now = time.time()
+        # Before the worker is there, so that nothing it writes is written over; it puts its own pid in.
+        status = {"state": "queued", "command": command, "pid": None, "started": now, "heartbeat": now}
+        write_atomic(folder / "status.json", json.dumps(status).encode())
         argv = [sys.executable, "-m", "sae_core", command, "--config", str(folder / "config.json")]
         argv += ["--cache", str(store.root.absolute()), "--device", runtime.device, "--job", str(folder), "--json"]
         with (folder / "log.txt").open("wb") as log, (folder / "result.json").open("wb") as result:
@@ -112,11 +116,6 @@ def start(command: str, config: RunConfig, store: Store, runtime: Runtime = Runt
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *_python_path()])},
             )
         _reap(process)
-        now = time.time()
-        status = {"state": "queued", "command": command, "pid": process.pid, "started": now, "heartbeat": now}
-        # The worker may have written "running" already; it is the one to be believed.
-        if not (folder / "status.json").is_file() or _status(folder).get("pid") != process.pid:
-            write_atomic(folder / "status.json", json.dumps(status).encode())
     return read(store, identity)
 
 
@@ -186,7 +185,9 @@ def _status(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _alive(pid: int, started: float) -> bool:
+def _alive(pid: int | None, started: float) -> bool:
+    if pid is None:
+        return True  # the worker has not said a word yet; its heartbeat will tell
     try:
         process = psutil.Process(pid)
         # A recycled pid belongs to a process that began later than the job's status was written.

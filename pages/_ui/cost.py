@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +20,14 @@ class Estimate:
     """The cost of a training; None where it cannot be known before the data is read or anything was trained here.
 
     `rows` of the train split, embedding width `d`, `parameters` 2·m·d + m + d, `memory` in bytes (parameters with Adam's states
-    and the buffers of one batch), `steps`, and `seconds` at the pace of an earlier training.
+    and the buffers of one batch), rows a `batch`, `steps`, and `seconds` at the pace of an earlier training.
     """
 
     rows: int | None
     d: int | None
     parameters: int | None
     memory: int | None
+    batch: int
     steps: int | None
     seconds: float | None
 
@@ -40,30 +40,44 @@ class Pace:
     weights: int
 
 
-def estimate(sae: sc.config.SaeConfig, rows: int | None, d: int | None, pace: Pace | None) -> Estimate:
-    """The arithmetic: one embedding's cost grows with the m·d weights it is multiplied with."""
-    parameters = None if d is None else 2 * sae.width * d + sae.width + d
-    memory = None if parameters is None else BYTES * (STATES * parameters + 3 * sae.batch_size * sae.width)
-    steps = sae.steps
-    if steps is None and sae.epochs is not None and rows is not None:
-        steps = max(1, math.ceil(sae.epochs * rows / sae.batch_size))
+@dataclass(frozen=True)
+class Length:
+    """How long a training is: `steps` of `batch` rows; steps None while they wait for the data to be counted."""
+
+    batch: int
+    steps: int | None
+
+
+def length(sae: sc.config.SaeConfig, rows: int | None) -> Length:
+    """What the configuration fixes, and the recipe's own rule for the rest where the core exports it."""
+    recipe = getattr(sc, "recipe", None)
+    if rows is None or recipe is None:
+        return Length(sae.batch_size, sae.steps)
+    plan = recipe.plan(sae, rows)
+    return Length(int(plan.batch), int(plan.steps))
+
+
+def estimate(width: int, length: Length, rows: int | None, d: int | None, pace: Pace | None) -> Estimate:
+    """The arithmetic: Adam keeps four numbers a parameter; one embedding's time grows with the m·d weights it meets."""
+    parameters = None if d is None else 2 * width * d + width + d
+    memory = None if parameters is None else BYTES * (STATES * parameters + 3 * length.batch * width)
     seconds = None
-    if steps is not None and d is not None and pace is not None:
-        seconds = steps * sae.batch_size / pace.embeddings_per_second * (sae.width * d / pace.weights)
-    return Estimate(rows, d, parameters, memory, steps, seconds)
+    if length.steps is not None and d is not None and pace is not None:
+        seconds = length.steps * length.batch / pace.embeddings_per_second * (width * d / pace.weights)
+    return Estimate(rows, d, parameters, memory, length.batch, length.steps, seconds)
 
 
 def show(config: sc.RunConfig) -> None:
     """One line that says what a training of `config` will cost, and what cannot be known yet."""
     rows, d, pace = _known(config)
-    one = estimate(config.sae, rows, d, pace)
+    one = estimate(config.sae.width, length(config.sae, rows), rows, d, pace)
     width = f"{config.sae.width:,} latents"
     facts = [
         f"{width} × {one.d} dimensions = {one.parameters:,} parameters, about {size(one.memory)} of memory while it trains"
         if one.parameters is not None and one.memory is not None
         else f"{width}; memory follows from CLIP's width, known once its weights are here",
         f"{count(one.rows, 'training image')}" if one.rows is not None else "the images have not been counted yet",
-        f"{count(one.steps, 'step')} of {config.sae.batch_size:,}" if one.steps is not None else "steps by the recipe",
+        f"{count(one.steps, 'step')} of {one.batch:,}" if one.steps is not None else "steps by the recipe",
     ]
     if one.seconds is not None:
         facts.append(f"about {duration(one.seconds)} of training at this machine's earlier pace")

@@ -85,11 +85,13 @@ def _zoomed(figure: go.Figure, frames: dict[str, pd.DataFrame]) -> None:
     shown = [metric for metric in METRICS if any(metric in frame for frame in frames.values())]
     for place, metric in enumerate(shown, 1):
         axis = f"yaxis{place if place > 1 else ''}"
+        values = pd.concat([frame[metric] for frame in frames.values() if metric in frame])
         if metric == "loss":
-            figure.layout[axis].type = "log"
-        if metric == "r2":
-            lowest = min(float(frame[metric].min()) for frame in frames.values() if metric in frame)
-            figure.layout[axis].range = [max(lowest, 0.0) - 0.02, 1.02]
+            figure.layout[axis].update(type="log", dtick="D2")
+        elif metric == "r2":
+            figure.layout[axis].range = [max(float(values.min()), 0.0) - 0.02, 1.02]
+        elif metric == "dead_fraction":
+            figure.layout[axis].range = [-0.02 * max(float(values.max()), 0.05), 1.1 * max(float(values.max()), 0.05)]
 
 
 def follow(job: sc.jobs.Job, overlay: dict[str, pd.DataFrame]) -> None:

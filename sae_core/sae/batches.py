@@ -8,7 +8,7 @@ sees whole blocks and memory holds one window. Batches run on across the end of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,11 @@ WINDOW = 64
 """Blocks shuffled together in memory: 256 MiB at d = 512."""
 
 Ints = NDArray[np.int64]
+
+
+def stream(seed: int, purpose: Literal["held out", "weights", "blocks", "rows"], *more: int) -> np.random.Generator:
+    """The randomness of one purpose. The purpose comes first in the seed, so that no two ever share a stream."""
+    return np.random.default_rng([1 + ("held out", "weights", "blocks", "rows").index(purpose), seed, *more])
 
 
 class Source(Protocol):
@@ -137,13 +142,13 @@ class Batches:
             if blocks.tobytes() != self._blocks:  # a pool of one window is read once, not once an epoch
                 rows = [np.arange(b * BLOCK, min((b + 1) * BLOCK, self._pool.n)) for b in blocks]
                 self._rows, self._blocks = self._prepare(self._pool.take(np.concatenate(rows))), blocks.tobytes()
-            self._shuffle = np.random.default_rng([self._seed, epoch, window + 1]).permutation(stop - start)
+            self._shuffle = stream(self._seed, "rows", epoch, window).permutation(stop - start)
             self._window = (epoch, window)
         return start, stop
 
     def _plan(self, epoch: int) -> None:
         count = -(-self._pool.n // BLOCK)
-        self._order = np.random.default_rng([self._seed, epoch, 0]).permutation(count)
+        self._order = stream(self._seed, "blocks", epoch).permutation(count)
         sizes = np.full(count, BLOCK)
         sizes[-1] = self._pool.n - (count - 1) * BLOCK
         ends = np.cumsum(sizes[self._order])
@@ -152,19 +157,20 @@ class Batches:
 
 
 def held_out(groups: Ints, fraction: float, most: int, seed: int) -> Ints:
-    """Rows to measure on while training: whole near-duplicate groups, about `fraction` of the rows and about `most` at most.
+    """Rows to measure on while training: whole near-duplicate groups, at most `fraction` of the rows and at most `most`.
 
     Args:
         groups: int64 [n], the group of each row.
 
-    Returns: ascending positions, int64; none when there are fewer than ten groups.
+    Returns: ascending positions, int64; none when there are fewer than ten groups, or all are too large.
     """
     names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < 10:
         return np.empty(0, dtype=np.int64)
-    order = np.random.default_rng([seed, 1]).permutation(len(names))
     wanted = min(fraction * len(groups), most)
-    count = max(1, int(np.searchsorted(np.cumsum(sizes[order]), wanted)))
+    order = stream(seed, "held out").permutation(len(names))
+    order = order[sizes[order] <= wanted]  # a huge group would leave nothing to train on
+    count = int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right"))
     chosen = np.zeros(len(names), dtype=bool)
     chosen[order[:count]] = True
     return np.flatnonzero(chosen[inverse])

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 METRICS, TEXT = "metrics.jsonl", "train.log"
-COLUMNS = ("loss", "mse", "l1", "l0", "r2", "dead_fraction", "held_out_r2", "embeddings_per_second")
+COLUMNS = {"loss": "loss", "mse": "mse", "l1": "l1", "l0": "l0", "r2": "r2", "dead_fraction": "dead"}
+"""What an epoch's line says, as the seed project calls it."""
+FORMATS = {"loss": ".5f", "mse": ".5g", "l0": ".2f"}
 
 
 class Log:
@@ -32,7 +34,7 @@ class Log:
 
     def epoch(self, epoch: int, epochs: int, step: int, metrics: Mapping[str, float]) -> None:
         """A line of train.log."""
-        numbers = " | ".join(f"{name} {_number(name, metrics[name])}" for name in COLUMNS if name in metrics)
+        numbers = " | ".join(f"{word} {metrics[name]:{FORMATS.get(name, '.4f')}}" for name, word in COLUMNS.items())
         self._append(TEXT, f"epoch {epoch}/{epochs} | step {step} | {numbers}")
 
     def note(self, text: str) -> None:
@@ -43,9 +45,3 @@ class Log:
         if self._folder is not None:
             with (self._folder / name).open("a", encoding="utf-8") as handle:
                 handle.write(line + "\n")
-
-
-def _number(name: str, value: float) -> str:
-    if name == "embeddings_per_second":
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if name == "l0" else f"{value:.5f}" if name in ("loss", "mse") else f"{value:.4f}"

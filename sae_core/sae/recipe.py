@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sae_core.config import ReluL1, SaeConfig, TopK
-from sae_core.sae.batches import Pool
+from sae_core.sae.batches import Pool, stream
 
 WARMUP, HOLD = 0.05, 0.8
 """Shares of the steps: linear warm-up to WARMUP, full rate to HOLD, then linear to 0."""
@@ -66,7 +66,7 @@ def learning_rate(width: int, steps: int) -> float:
     a steep spectrum, and there 0.17 to 0.25 explains a little more and leaves a tenth to a half of the latents dead. Measured at
     F 512 to 4096, 600 to 2,000 steps.
     """
-    return min(0.12 / math.sqrt(steps) * (1024 / width) ** 0.25, 1e-2)
+    return min(0.12 / math.sqrt(steps) * math.sqrt(math.sqrt(1024 / width)), 1e-2)
 
 
 def scaling(pool: Pool, kind: str) -> tuple[Tensor, float]:
@@ -93,8 +93,7 @@ def moments(pool: Pool) -> tuple[Tensor, float]:
 
 def first_weights(config: SaeConfig, pool: Pool, mean: Tensor, scale: float) -> dict[str, Tensor]:
     """The parameters at step 0, float32, by the config's `init` and seed."""
-    # The stream of the seed that is spent here is nobody else's: a dictionary must not know how its data was drawn.
-    rng = np.random.default_rng([config.seed, 2])
+    rng = stream(config.seed, "weights")
     if config.init == "seed_project":
         return _linear(config, pool.d, rng)
     return _data_rows(config.width, pool, mean, scale, rng)

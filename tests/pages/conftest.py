@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
@@ -29,6 +31,22 @@ SMALL = [
 def small_config() -> sc.RunConfig:
     """The demo, small enough to be made within seconds."""
     return sc.load_config(ROOT / "configs" / "demo.yaml", SMALL)
+
+
+@pytest.fixture(autouse=True)
+def navigation_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes each run of AppTest one of a server that has served a page before.
+
+    AppTest begins every run like a fresh server, and there the first run of a page goes through app.py by a rerun, in which a
+    click is lost. A browser meets that once at most, before it can click.
+    """
+    begin = PagesManager.__init__
+
+    def begun(self: PagesManager, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", begun)
 
 
 @pytest.fixture(scope="session")

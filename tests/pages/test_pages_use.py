@@ -99,12 +99,13 @@ def test_a_moved_slider_is_an_edit_and_reset_takes_all_back(made: sc.pipeline.Ru
 
 def test_the_other_operations(made: sc.pipeline.Run, open_page: Open) -> None:
     app = open_page("steer")
-    key = app.slider[0].key.removesuffix("-clamp")
-    latent = int(key.rpartition("-")[2])
+    (begun,) = recipe_of(app, made).edits or ()
+    latent = begun.latent
+    key = next(s.key for s in app.slider if s.key.endswith(f"-{latent}-clamp")).removesuffix("-clamp")
     app = app.selectbox(key=f"{key}-op").set_value("ablate").run()
     (edit,) = recipe_of(app, made).edits or ()
     assert (edit.latent, edit.op) == (latent, "ablate")
-    assert app.slider[0].disabled
+    assert app.slider(key=f"{key}-ablate").disabled
     app = app.selectbox(key=f"{key}-op").set_value("add").run()
     assert recipe_of(app, made).edits == (), "adding nothing is no edit"
     app = app.slider(key=f"{key}-add").set_value(-1.0).run()

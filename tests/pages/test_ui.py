@@ -37,16 +37,20 @@ def test_plain_text_keeps_every_word_and_leaves_no_markup(content: str) -> None:
 
 
 def test_cost_in_closed_form() -> None:
-    sae = sc.config.SaeConfig(width=1000, epochs=3.0, batch_size=100)
-    one = cost.estimate(sae, rows=4_050, d=128, pace=cost.Pace(50_000.0, 1000 * 128))
+    pace = cost.Pace(50_000.0, 1000 * 128)
+    one = cost.estimate(1000, cost.Length(100, 122), rows=4_050, d=128, pace=pace)
     assert one.parameters == 1000 * 128 * 2 + 1000 + 128
     assert one.memory == 4 * (4 * one.parameters + 3 * 100 * 1000)
-    assert one.steps == 122  # ceil(3 * 4050 / 100)
     assert one.seconds == pytest.approx(122 * 100 / 50_000)
-    twice = cost.estimate(sae, 4_050, 256, cost.Pace(50_000.0, 1000 * 128))
+    twice = cost.estimate(1000, cost.Length(100, 122), 4_050, 256, pace)
     assert twice.seconds == pytest.approx(2 * 122 * 100 / 50_000), "twice as many weights, twice the time"
-    unknown = cost.estimate(sc.config.SaeConfig(), rows=None, d=None, pace=None)
+    unknown = cost.estimate(1000, cost.Length(100, None), rows=None, d=None, pace=None)
     assert (unknown.parameters, unknown.memory, unknown.steps, unknown.seconds) == (None, None, None, None)
+
+
+def test_the_length_is_the_configurations_where_it_says_so() -> None:
+    assert cost.length(sc.config.SaeConfig(steps=70, batch_size=64), rows=100_000) == cost.Length(64, 70)
+    assert cost.length(sc.config.SaeConfig(batch_size=64), rows=None) == cost.Length(64, None)
 
 
 def test_events_are_read_once_and_whole_lines_only(tmp_path: Path) -> None:

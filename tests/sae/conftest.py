@@ -14,13 +14,14 @@ from sae_core.config import Architecture, TopK
 from sae_core.sae.architectures import SAE
 
 Floats = NDArray[np.float32]
+TOP_4 = TopK(k=4)
 
 
 @pytest.fixture
 def make_sae() -> Callable[..., SAE]:
     """Makes a dictionary of random weights, with input scaling so that forgetting it shows."""
 
-    def make(architecture: Architecture = TopK(k=4), d: int = 6, m: int = 20, seed: int = 0, encoder: str | None = None) -> SAE:
+    def make(architecture: Architecture = TOP_4, d: int = 6, m: int = 20, seed: int = 0, encoder: str | None = None) -> SAE:
         g = torch.Generator().manual_seed(seed)
         weights = {
             "W_enc": torch.randn(m, d, generator=g),

@@ -50,7 +50,9 @@ def relu_loss(w: Weights, u: Tensor, l1: float) -> Tensor:
     return (z @ w["W_dec"] + w["b_dec"] - u).square().mean() + l1 * z.sum(1).mean()
 
 
-def compare(objective: Objective, loss: Callable[[Weights], Tensor], w: Weights, u: Tensor, dead: Tensor | None = None) -> Outcome:
+def compare(
+    objective: Objective, loss: Callable[[Weights], Tensor], w: Weights, u: Tensor, dead: Tensor | None = None
+) -> Outcome:
     """Assert that loss and gradients are autograd's."""
     found = objective(w, u, dead)
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in w.items()}
