@@ -10,13 +10,18 @@ import torch
 from torch import Tensor
 
 from sae_core.config import ReluL1, SaeConfig, TopK
+from sae_core.sae.architectures import Rule, rule_of
 from sae_core.sae.batches import Pool, stream
+from sae_core.sae.codes import Codes
 
 WARMUP, HOLD = 0.05, 0.8
 """Shares of the steps: linear warm-up to WARMUP, full rate to HOLD, then linear to 0."""
 FEWEST_STEPS, MOST_STEPS, EPOCHS = 1200, 20_000, 40
 TURN = 0.05
 """How far a data row is turned at random before it becomes a latent: the length of what is added to the unit vector."""
+
+SAMPLE = 2048
+"""Rows on which the first weights are calibrated."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +59,18 @@ def plan(config: SaeConfig, rows: int) -> Plan:
         steps = max(1, math.ceil(config.epochs * rows / batch))
     else:
         steps = min(max(math.ceil(EPOCHS * rows / batch), FEWEST_STEPS), MOST_STEPS)
-    lr = config.lr if config.lr is not None else learning_rate(config.width, steps)
+    lr = config.lr if config.lr is not None else learning_rate(config.width, steps, batch)
     after = config.architecture.dead_after if isinstance(config.architecture, TopK) else None
     return Plan(batch, steps, lr, after if after is not None else max(rows, steps * batch // 20))
 
 
-def learning_rate(width: int, steps: int) -> float:
-    """Adam's rate for TopK: 0.12 / √steps · (1024 / width)^¼, at most 0.01.
+def learning_rate(width: int, steps: int, batch: int) -> float:
+    """Adam's rate for TopK: 0.0043 · √(batch / steps) · (1024 / width)^¼, at most 0.01.
 
-    The product of rate and √steps is what has an optimum. On isotropic synthetic data it lies higher, about 0.25; embeddings have
-    a steep spectrum, and there 0.17 to 0.25 explains a little more and leaves a tenth to a half of the latents dead. Measured at
-    F 512 to 4096, 600 to 2,000 steps.
+    Found on 721 CLIP embeddings (batch 32: 0.001), 5,742 of the bundled demo model (batch 256: 0.002, R² flat up to 0.007 while
+    dead latents grow from 2 to 29 %) and synthetic ones (batch 512: 0.005 at 600 steps, 0.002 at 2,000), F 1024.
     """
-    return min(0.12 / math.sqrt(steps) * math.sqrt(math.sqrt(1024 / width)), 1e-2)
+    return min(0.0043 * math.sqrt(batch / steps) * math.sqrt(math.sqrt(1024 / width)), 1e-2)
 
 
 def scaling(pool: Pool, kind: str) -> tuple[Tensor, float]:
@@ -96,7 +100,9 @@ def first_weights(config: SaeConfig, pool: Pool, mean: Tensor, scale: float) -> 
     rng = stream(config.seed, "weights")
     if config.init == "seed_project":
         return _linear(config, pool.d, rng)
-    return _data_rows(config.width, pool, mean, scale, rng)
+    first = _data_rows(config.width, pool, mean, scale, rng)
+    sample = (pool.take(np.sort(rng.permutation(pool.n)[:SAMPLE])) - mean) * scale
+    return _calibrated(first, sample, rule_of(config.architecture))
 
 
 def _data_rows(m: int, pool: Pool, mean: Tensor, scale: float, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -120,6 +126,21 @@ def _data_rows(m: int, pool: Pool, mean: Tensor, scale: float, rng: np.random.Ge
     directions = (directions / directions.norm(dim=1, keepdim=True)).float()
     offset = ((centre - mean.double()) * scale).float()  # 0 unless the input is not scaled: then the mean is b_dec's
     return {"W_enc": directions.clone(), "b_enc": -(directions @ offset), "W_dec": directions, "b_dec": offset}
+
+
+def _calibrated(weights: dict[str, Tensor], u: Tensor, rule: Rule) -> dict[str, Tensor]:
+    """The same directions with the encoder shortened by the one factor with which û is nearest to u.
+
+    k data rows that resemble one another overshoot together: on the demo the loss began at 71 instead of 1, and that decided the
+    run. Held-out R² .912 without, .934 with.
+    """
+    indices, values = rule.sparse(torch.addmm(weights["b_enc"], u, weights["W_enc"].T))
+    estimate = Codes.padded(indices, values, len(weights["b_enc"])).decode(weights["W_dec"])
+    energy = float(estimate.square().sum())
+    factor = float((estimate * (u - weights["b_dec"])).sum()) / energy if energy > 0 else 1.0
+    if factor <= 0:
+        return weights
+    return {**weights, "W_enc": weights["W_enc"] * factor, "b_enc": weights["b_enc"] * factor}
 
 
 def _linear(config: SaeConfig, d: int, rng: np.random.Generator) -> dict[str, Tensor]:
