@@ -12,6 +12,7 @@ from .api import load_embeddings as load_embeddings
 from .api import load_manifest as load_manifest
 from .api import load_names as load_names
 from .api import run as run
+from .api import training_plan as training_plan
 from .clip.embed import Embeddings as Embeddings
 from .clip.encoder import Encoder as Encoder
 from .clip.encoder import load_encoder as load_encoder

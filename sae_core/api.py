@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sae_core.config import RunConfig, Runtime, load_config
+from sae_core.config import RunConfig, Runtime, SaeConfig, load_config
 from sae_core.pipeline import STAGES, Run
 from sae_core.pipeline import run as run_pipeline
 from sae_core.progress import Report, silent
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sae_core.clip.embed import Embeddings
     from sae_core.data.manifest import Manifest
     from sae_core.interpret.stage import Names
+    from sae_core.sae.recipe import Plan
 
 
 def run(
@@ -67,6 +68,13 @@ def load_activations(key: str, cache: str | Path = "cache") -> Activations:
 def load_names(key: str, cache: str | Path = "cache") -> Names:
     """The names of a key."""
     return _load("interpret", key, cache)  # type: ignore[no-any-return]
+
+
+def training_plan(config: SaeConfig, rows: int) -> Plan:
+    """Batch, steps and learning rate that the recipe settles for so many training rows."""
+    from sae_core.sae.recipe import plan
+
+    return plan(config, rows)
 
 
 def default_cache() -> Path:

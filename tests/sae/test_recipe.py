@@ -49,9 +49,10 @@ def test_the_schedule_warms_up_holds_and_ends_near_zero() -> None:
 
 def test_a_given_rate_stands_and_the_rule_falls_with_width_and_steps() -> None:
     assert recipe.plan(SaeConfig(lr=0.123), 1000).lr == 0.123
-    assert recipe.learning_rate(1024, 1200) == pytest.approx(0.12 / math.sqrt(1200))
-    assert recipe.learning_rate(16 * 1024, 1200) == pytest.approx(recipe.learning_rate(1024, 1200) / 2)
-    assert recipe.learning_rate(64, 1) == 1e-2
+    assert recipe.learning_rate(1024, 1200, 256) == pytest.approx(0.0043 * math.sqrt(256 / 1200))
+    assert recipe.learning_rate(16 * 1024, 1200, 256) == pytest.approx(recipe.learning_rate(1024, 1200, 256) / 2)
+    assert recipe.learning_rate(1024, 1200, 64) == pytest.approx(recipe.learning_rate(1024, 1200, 256) / 2)
+    assert recipe.learning_rate(64, 1, 256) == 1e-2
 
 
 def test_scaled_rows_have_mean_zero_and_mean_square_norm_one() -> None:
@@ -77,8 +78,9 @@ def test_first_latents_are_unit_data_rows_tied_and_about_the_mean(width: int, sc
     config = SaeConfig(width=width, scaling=scaling, architecture=TopK(k=2))
     mean, scale = recipe.scaling(pool(x), scaling)
     w = recipe.first_weights(config, pool(x), mean, scale)
-    assert torch.equal(w["W_enc"], w["W_dec"])
     assert w["W_enc"].data_ptr() != w["W_dec"].data_ptr()
+    factor = float(w["W_enc"][0].norm())
+    torch.testing.assert_close(w["W_enc"], factor * w["W_dec"])
     torch.testing.assert_close(w["W_dec"].norm(dim=1), torch.ones(width))
     # Its own row is within the turn of every data latent, and no two latents start from one row.
     directions = (x - x.mean(0)) / np.linalg.norm(x - x.mean(0), axis=1, keepdims=True)
@@ -89,6 +91,22 @@ def test_first_latents_are_unit_data_rows_tied_and_about_the_mean(width: int, sc
     np.testing.assert_allclose(w["b_dec"].numpy() / scale + mean.numpy(), x.mean(0), rtol=1e-5)
     at_mean = (torch.from_numpy(x.mean(0)).float() - mean) * scale @ w["W_enc"].T + w["b_enc"]
     np.testing.assert_allclose(at_mean.numpy(), 0, atol=1e-4)
+
+
+def test_the_encoder_begins_at_the_length_that_reconstructs_best() -> None:
+    x = embeddings()
+    config = SaeConfig(width=40, architecture=TopK(k=4))
+    mean, scale = recipe.scaling(pool(x), "mean_square")
+    w = recipe.first_weights(config, pool(x), mean, scale)
+    u = (torch.from_numpy(x).float() - mean) * scale
+
+    def loss(factor: float) -> float:
+        z = (factor * (u @ w["W_enc"].T)).relu()
+        chosen = z.topk(4, dim=1)
+        top = torch.zeros_like(z).scatter(1, chosen.indices, chosen.values)
+        return float((u - top @ w["W_dec"]).square().sum())
+
+    assert loss(1.0) <= min(loss(0.9), loss(1.1), loss(0.5), loss(2.0))
 
 
 def test_equal_rows_make_different_latents() -> None:
