@@ -109,6 +109,11 @@ class Run:
         """Artifact key of every node."""
         return {name: outcome.key for name, outcome in self.outcomes.items()}
 
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Artifact folder of every node."""
+        return {name: outcome.path for name, outcome in self.outcomes.items()}
+
     @cached_property
     def metrics(self) -> dict[str, float]:
         """All metrics flat; where two stages measured the same name, the later stage's stands."""

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
 
 from sae_core.config import RunConfig, TopK, dump_yaml
-from sae_core.pipeline import Run
+
+
+class Run(Protocol):
+    """What publication needs to know of a run (a `pipeline.Run`): by node, the artifacts' keys and folders."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def config(self) -> RunConfig: ...
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+    @property
+    def keys(self) -> Mapping[str, str]: ...
+    @property
+    def paths(self) -> Mapping[str, Path]: ...
+
 
 BUNDLED_NOTE = (
     "**The images were embedded with the bundled demo model**, a small CLIP trained on this project's drawn world. It is a "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
@@ -28,6 +28,7 @@ def test_counts_and_sizes() -> None:
     assert [text.size(n) for n in (12, 4_120, 16_800_000)] == ["12 B", "4.12 kB", "16.8 MB"]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_plain_text_keeps_every_word_and_leaves_no_markup(content: str) -> None:
     shown = text.plain(content)
@@ -66,6 +67,7 @@ def test_events_are_read_once_and_whole_lines_only(tmp_path: Path) -> None:
     assert curves.read_from(file, offset) == ([], offset)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.integers(0, 5000))
 def test_thinned_curves_keep_both_ends(rows: int) -> None:
     frame = pd.DataFrame({"step": range(rows)})
