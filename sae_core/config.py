@@ -140,7 +140,7 @@ class SaeConfig(Model):
     """How the dictionary is trained. What is null follows the rules of `sae_core.sae.recipe`.
 
     `batch_size` is an upper bound: with few rows smaller batches generalise better, so a batch is at most a twelfth of the rows.
-    `clip_norm` is null by default: clipping takes from Adam the slow fall of its step and made half of a dictionary die.
+    `clip_norm` is null by default: the recipe's first weights are calibrated, so that no gradient is ever large.
     """
 
     architecture: Architecture = TopK()

@@ -33,6 +33,8 @@ State = Literal["queued", "running", "cancelled", "failed", "interrupted", "done
 ACTIVE = ("queued", "running")
 BEAT_SECONDS = 1.0
 STALE_SECONDS = 15.0
+START_SECONDS = 90.0
+"""How long a worker may take to its first heartbeat: a slow disk imports torch in that time."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ def read(store: Store, identity: str) -> Job:
         raise InputError(f"no job {identity} in {store.root}")
     status = _status(folder)
     state: State = status["state"]
-    if state in ACTIVE and (not _alive(status["pid"], status["started"]) or time.time() - status["heartbeat"] > STALE_SECONDS):
+    patience = START_SECONDS if status["pid"] is None else STALE_SECONDS
+    silent = time.time() - status["heartbeat"] > patience
+    if state in ACTIVE and (silent or not _alive(status["pid"], status["started"])):
         # It may have finished between the two looks: read once more before calling it lost.
         status = _status(folder)
         state = "interrupted" if status["state"] in ACTIVE else status["state"]

@@ -49,12 +49,11 @@ class Length:
 
 
 def length(sae: sc.config.SaeConfig, rows: int | None) -> Length:
-    """What the configuration fixes, and the recipe's own rule for the rest where the core exports it."""
-    recipe = getattr(sc, "recipe", None)
-    if rows is None or recipe is None:
+    """What the configuration fixes, and the recipe's own rule for the rest once the rows are counted."""
+    if rows is None:
         return Length(sae.batch_size, sae.steps)
-    plan = recipe.plan(sae, rows)
-    return Length(int(plan.batch), int(plan.steps))
+    plan = sc.training_plan(sae, rows)
+    return Length(plan.batch, plan.steps)
 
 
 def estimate(width: int, length: Length, rows: int | None, d: int | None, pace: Pace | None) -> Estimate:

@@ -300,8 +300,12 @@ def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], No
     quality = Quality(sae.d, sae.m)
     for block in pool.blocks(ROWS):
         x = block.to(device)
-        indices, values = sae.encode_sparse(x)
-        quality.update(x, sae.decode_sparse(indices, values), indices, values)
+        if sae.k is None:  # thousands of codes a row can fire: dense is faster, and a block of it is small
+            z = sae.encode(x)
+            quality.add(x, sae.decode(z), (z > 0).sum(0), float(z.sum(dtype=torch.float64)))
+        else:
+            indices, values = sae.encode_sparse(x)
+            quality.update(x, sae.decode_sparse(indices, values), indices, values)
         if tick is not None:
             tick(quality.n)
     return quality
