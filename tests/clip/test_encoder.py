@@ -81,11 +81,12 @@ def test_gradient_reaches_the_pixels(encoder: Encoder, pictures: list[Image.Imag
     pixels = encoder.pixels(pictures[:1]).double().float().requires_grad_()
     direction = torch.ones(encoder.dim)
     (encoder.forward_pixels(pixels) @ direction).sum().backward()
-    step = 1e-2 * pixels.grad / pixels.grad.norm()
+    # Long enough that the difference stands well above float32's last digits.
+    step = 0.06 * pixels.grad / pixels.grad.norm()
     with torch.no_grad():
         up, down = (encoder.forward_pixels(pixels + s * step) @ direction for s in (1, -1))
     # A central difference along the gradient is its length.
-    assert float((up - down) / 2e-2) == pytest.approx(float(pixels.grad.norm()), rel=0.05)
+    assert float((up - down) / 0.12) == pytest.approx(float(pixels.grad.norm()), rel=0.05)
 
 
 def test_bf16_is_close_and_keeps_the_identity(tiny_model: Path, encoder: Encoder, pictures: list[Image.Image]) -> None:
