@@ -203,8 +203,8 @@ class SAE:
 
     def decode_sparse(self, indices: Tensor | Ints, values: A) -> A:
         """Raw embeddings x̂ [n, d] of codes given as entries (see `encode_sparse`). Raises InputError on an impossible latent."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.decoder.device)
-        weights = torch.as_tensor(values).to(self.decoder)
+        chosen, weights = _tensor(indices), _tensor(values)
+        chosen, weights = chosen.to(self.decoder.device, torch.int64), weights.to(self.decoder)
         if chosen.shape != weights.shape or chosen.ndim != 2:
             raise InputError(f"indices have shape {list(chosen.shape)}, values {list(weights.shape)}; give both as [n, k]")
         if chosen.numel() and not 0 <= int(chosen.min()) <= int(chosen.max()) < self.m:
@@ -236,7 +236,7 @@ class SAE:
         return save_sae(self, folder, format)
 
     def _rows(self, x: Tensor | Floats, width: int, name: str) -> Tensor:
-        rows = torch.as_tensor(x)
+        rows = _tensor(x)
         if rows.ndim != 2 or rows.shape[1] != width:
             raise InputError(f"{name} has shape {list(rows.shape)}; this dictionary takes [n, {width}]")
         return rows.to(self.decoder)
@@ -264,6 +264,11 @@ def _checked(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[
     if isinstance(architecture, TopK) and architecture.k > m:
         raise InputError(f"k = {architecture.k} is above the dictionary size, {m}")
     return {name: weights[name].detach() for name in shapes}
+
+
+def _tensor(x: Tensor | Floats | Ints) -> Tensor:
+    # Read-only arrays, as of a memory map, are copied: torch has no read-only tensors.
+    return x if isinstance(x, Tensor) else torch.from_numpy(np.require(x, requirements=["C", "W"]))
 
 
 def _like(result: Tensor, example: A) -> A:

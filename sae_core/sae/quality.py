@@ -127,4 +127,5 @@ def _explained(error: float, spread: float) -> float:
 
 
 def _tensor(values: Array | NDArray[np.int64]) -> Tensor:
-    return values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+    # Read-only arrays, as of a memory map, are copied: torch has no read-only tensors.
+    return values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.require(values, requirements=["C", "W"]))

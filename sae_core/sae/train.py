@@ -19,7 +19,8 @@ from sae_core.progress import Event, Report, silent
 from sae_core.sae.architectures import SAE
 from sae_core.sae.batches import Arrays, Pool, held_out
 from sae_core.sae.formats import CONFIG, WEIGHTS, describe, load_sae, write_weights
-from sae_core.sae.trainer import Trainer, measure
+from sae_core.sae.monitor import measure
+from sae_core.sae.trainer import Trainer
 from sae_core.store import Inputs, canonical, write_atomic
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def run(
     out_dir.mkdir(parents=True, exist_ok=True)
     train, test, groups, encoder = _domains(inputs)
     sae, trainer = _fit(config, train, groups, encoder, out_dir, report, device)
-    _write(sae, trainer, _measured(sae, trainer, train, test, report), out_dir)
+    with trainer.threads():
+        metrics = _measured(sae, trainer, train, test, report)
+    _write(sae, trainer, metrics, out_dir)
     return Trained.load(out_dir)
 
 

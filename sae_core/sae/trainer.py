@@ -7,8 +7,9 @@ step and run again ends with the same bits as one that was left alone, on the sa
 from __future__ import annotations
 
 import math
+import shutil
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from sae_core.config import ReluL1, SaeConfig
 from sae_core.errors import Cancelled, InputError
 from sae_core.progress import Event, Report
 from sae_core.sae import checkpoint, recipe
+from sae_core.sae.adam import Adam
 from sae_core.sae.architectures import SAE
 from sae_core.sae.batches import Batches, Pool
 from sae_core.sae.log import Log
+from sae_core.sae.monitor import Sums, fitting_threads, measure
 from sae_core.sae.objective import Outcome, objective_of
 from sae_core.sae.quality import Quality
 
@@ -32,7 +35,6 @@ HELD_OUT_LOOKS = 40
 EPOCH_CHECKPOINTS = 10
 """At most so many `checkpoints/sae_epoch_XX.safetensors` are kept, evenly spaced, the last epoch always."""
 STATE_SECONDS = 5.0
-ROWS = 1024
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Trainer:
             held: rows of the training split that are kept for the choice of the best weights; may be empty.
             folder: where logs, checkpoints and state go; None keeps nothing.
             encoder_id: the CLIP of these embeddings.
-            identity: changes with the data; a state of another one is not resumed.
+            identity: of the configuration and the data; a state of another one is not resumed.
             report: told of progress; may raise `Cancelled`.
             device: where to compute.
         """
@@ -77,7 +79,8 @@ class Trainer:
         self.epochs = max(1, self.plan.steps * self.plan.batch // pool.n)
         spaced = np.linspace(1, self.epochs, min(self.epochs, EPOCH_CHECKPOINTS)).round().astype(int)
         self._kept_epochs = set(spaced.tolist())
-        self._look_every = max(1, math.ceil(self.plan.steps / HELD_OUT_LOOKS))
+        # A look costs a forward pass: at most a tenth of the time.
+        self._look_every = max(math.ceil(self.plan.steps / HELD_OUT_LOOKS), math.ceil(5 * held.n / self.plan.batch), 1)
 
     # ------------------------------------------------------------ state
 
@@ -87,21 +90,18 @@ class Trainer:
         first = recipe.first_weights(config, self.pool, self.mean, self.scale)
         self.mean = self.mean.to(device)
         self.weights = {name: tensor.to(device) for name, tensor in first.items()}
-        self.trained = [name for name in self.weights if name not in self.objective.frozen]
-        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        parameters = [self.weights[name] for name in self.trained]
-        self.adam = kind(parameters, lr=self.plan.lr, weight_decay=config.weight_decay, fused=True)
+        trained = {name: tensor for name, tensor in self.weights.items() if name not in self.objective.frozen}
+        self.adam = Adam(trained, config.weight_decay, decoupled=config.optimizer == "adamw")
         self.step = 0
         self.unfired = torch.zeros(config.width, dtype=torch.int64, device=device)  # embeddings since each latent fired
         self.best = _Best(math.inf, 0, {})
-        self.window, self.epoch = _Sums(self), _Sums(self)
+        self.window, self.epoch = Sums(self.pool.d, self.config.width), Sums(self.pool.d, self.config.width)
 
     def _state(self) -> checkpoint.State:
         self.epoch.merge(self.window)
-        self.window = _Sums(self)
+        self.window = Sums(self.pool.d, self.config.width)
         tensors = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
-        for name, parameter in zip(self.trained, self.adam.param_groups[0]["params"], strict=True):
-            tensors.update({f"adam.{name}.{key}": value for key, value in self.adam.state[parameter].items()})
+        tensors.update({f"adam.{name}": tensor for name, tensor in self.adam.state().items()})
         tensors.update({f"best.{name}": tensor for name, tensor in self.best.weights.items()})
         tensors.update({f"epoch.{name}": tensor for name, tensor in self.epoch.quality.state().items()})
         facts: dict[str, Any] = {
@@ -120,11 +120,7 @@ class Trainer:
         self.step = state.step
         for name, value in part("weights.").items():
             self.weights[name].copy_(value)
-        for name, parameter in zip(self.trained, self.adam.param_groups[0]["params"], strict=True):
-            self.adam.state[parameter] = {
-                key: value.to(torch.float32 if key == "step" else parameter.dtype).to(self.device)
-                for key, value in part(f"adam.{name}.").items()
-            }
+        self.adam.restore(part("adam."))
         self.unfired.copy_(state.tensors["unfired"])
         best = {name: value.to(self.device) for name, value in part("best.").items()}
         self.best = _Best(state.facts["best_loss"] if best else math.inf, state.facts["best_step"], best)
@@ -133,24 +129,31 @@ class Trainer:
 
     # ------------------------------------------------------------ the loop
 
+    def threads(self) -> AbstractContextManager[None]:
+        """The number of threads that suits this training's steps, for as long as the context lasts."""
+        return fitting_threads(self.plan.batch * self.config.width * self.pool.d)
+
     def run(self) -> SAE:
         """Train; the dictionary with the lowest held-out loss, or the last one where nothing is held out.
 
         Raises: InputError when the loss stops being a number, or no saved state is sound; Cancelled, with the state saved.
         """
+        with self.threads():
+            return self._run()
+
+    def _run(self) -> SAE:
         self._begin()
         found = None if self.folder is None else checkpoint.load(self.folder / "state", self._say)
-        if found is not None and found.facts["identity"] != self.identity:
+        if self.folder is not None and found is not None and found.facts["identity"] != self.identity:
             self._say("the saved state is of another training; beginning anew")
+            shutil.rmtree(self.folder / "state")  # or rotation would take its higher steps for the later ones
             found = None
         self.log = Log(self.folder, found.facts["logs"] if found is not None else {})
         if found is not None:
             self._restore(found)
             self._say(f"going on from step {self.step}")
-        advice = recipe.width_advice(self.config.width, self.pool.n) if self.step == 0 else ""
-        if advice:
-            self._say(advice)
-            self.log.note(advice)
+        if self.step == 0:
+            self._introduce()
         batches = Batches(self.pool, self.plan.batch, self.config.seed, self.scaled)
         saved = last = time.monotonic()
         save_cost = 0.0
@@ -168,6 +171,18 @@ class Trainer:
                 checkpoint.save(self.folder / "state", self._state())
             raise
         return self._sae(self.best.weights or self.weights)
+
+    def _introduce(self) -> None:
+        """What is about to be trained, and whether the rows are too few for it."""
+        kind, plan = self.config.architecture.kind, self.plan
+        self.log.note(
+            f"{kind} | width {self.config.width} | {self.pool.n} rows of {self.pool.d} | {plan.steps} steps of {plan.batch} "
+            f"({plan.steps * plan.batch / self.pool.n:.4g} epochs) | lr {plan.lr:.4g} | seed {self.config.seed}"
+        )
+        advice = recipe.width_advice(self.config.width, self.pool.n)
+        if advice:
+            self.log.note(advice)
+            self._say(advice)
 
     def _one(self, u: Tensor) -> None:
         """One step and all that is due after it."""
@@ -200,12 +215,7 @@ class Trainer:
             # The part along a row would be undone by the normalisation, but Adam's moments would remember it.
             along = torch.linalg.vecdot(gradients["W_dec"], dictionary).unsqueeze(1)
             gradients["W_dec"].addcmul_(dictionary, along, value=-1)
-        for name in self.trained:
-            self.weights[name].grad = gradients[name]
-        if self.config.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_([self.weights[name] for name in self.trained], self.config.clip_norm)
-        self.adam.param_groups[0]["lr"] = self.plan.rate(self.step, self.config.schedule)
-        self.adam.step()
+        self.adam.step(gradients, self.plan.rate(self.step, self.config.schedule), self.config.clip_norm)
         if unit_rows:
             dictionary.div_(torch.linalg.vector_norm(dictionary, dim=1, keepdim=True).clamp_min(1e-12))
         return outcome
@@ -233,19 +243,28 @@ class Trainer:
         since, at = self._pace_from
         pace = (self.step - since) * self.plan.batch / max(now - at, 1e-9)
         self._pace_from = (self.step, now)
-        metrics = {**self.window.metrics(), **held_out, "embeddings_per_second": round(pace, 1)}
+        metrics = {
+            **self.window.metrics(self.scale),
+            "dead_fraction": self._dead(),
+            **held_out,
+            "embeddings_per_second": round(pace, 1),
+        }
         epoch = self.step * self.plan.batch / self.pool.n
         rate = self.plan.rate(self.step - 1, self.config.schedule)
         self.log.step({"step": self.step, "epoch": round(epoch, 4), **metrics, "lr": rate})
         self.epoch.merge(self.window)
-        self.window = _Sums(self)
+        self.window = Sums(self.pool.d, self.config.width)
         return metrics
+
+    def _dead(self) -> float:
+        """Share of latents that have been silent for one epoch's embeddings."""
+        return float((self.unfired >= self.pool.n).double().mean())
 
     def _end_epoch(self, number: int) -> None:
         self.epoch.merge(self.window)
-        self.window = _Sums(self)
-        self.log.epoch(number, self.epochs, self.step, self.epoch.metrics())
-        self.epoch = _Sums(self)
+        self.window = Sums(self.pool.d, self.config.width)
+        self.log.epoch(number, self.epochs, self.step, {**self.epoch.metrics(self.scale), "dead_fraction": self._dead()})
+        self.epoch = Sums(self.pool.d, self.config.width)
         if self.folder is not None and number in self._kept_epochs:
             from sae_core.sae.formats import write_weights
 
@@ -263,49 +282,3 @@ class Trainer:
 
     def _say(self, text: str) -> None:
         self.report(Event("train", getattr(self, "step", 0), self.plan.steps, {}, text))
-
-
-class _Sums:
-    """Training metrics added up over some steps."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        # Scaled rows are centred already.
-        self.quality = Quality(trainer.pool.d, trainer.config.width, torch.zeros(trainer.pool.d))
-        self.steps, self.loss = 0, 0.0
-
-    def add(self, u: Tensor, outcome: Outcome) -> None:
-        self.quality.add(u, outcome.u_hat, outcome.counts, outcome.l1 * len(u))
-        self.steps, self.loss = self.steps + 1, self.loss + outcome.loss
-
-    def merge(self, other: _Sums) -> None:
-        self.quality.merge(other.quality)
-        self.steps, self.loss = self.steps + other.steps, self.loss + other.loss
-
-    def metrics(self) -> dict[str, float]:
-        """loss, mse (raw units, mean over elements), l1 (scaled), l0, r2; dead_fraction: silent for one epoch's embeddings."""
-        quality = self.quality.metrics()
-        return {
-            "loss": self.loss / self.steps,
-            "mse": self.quality.squared_error / self._trainer.scale**2,
-            "l1": self.quality.l1,
-            "l0": quality["l0"],
-            "r2": quality["r2"],
-            "dead_fraction": float((self._trainer.unfired >= self._trainer.pool.n).double().mean()),
-        }
-
-
-def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], None] | None = None) -> Quality:
-    """The quality of a dictionary on all rows of a pool, a block at a time."""
-    quality = Quality(sae.d, sae.m)
-    for block in pool.blocks(ROWS):
-        x = block.to(device)
-        if sae.k is None:  # thousands of codes a row can fire: dense is faster, and a block of it is small
-            z = sae.encode(x)
-            quality.add(x, sae.decode(z), (z > 0).sum(0), float(z.sum(dtype=torch.float64)))
-        else:
-            indices, values = sae.encode_sparse(x)
-            quality.update(x, sae.decode_sparse(indices, values), indices, values)
-        if tick is not None:
-            tick(quality.n)
-    return quality

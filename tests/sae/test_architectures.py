@@ -14,6 +14,7 @@ from sae_core.config import ReluL1, TopK
 from sae_core.errors import InputError
 from sae_core.sae import architectures as module
 from sae_core.sae.architectures import SAE
+from sae_core.sae.quality import Quality
 
 Make = Callable[..., SAE]
 ARCHITECTURES = [TopK(k=1), TopK(k=4), TopK(k=20), ReluL1()]
@@ -68,6 +69,20 @@ def test_torch_in_torch_out_numpy_in_numpy_out(sae: SAE) -> None:
         assert all(isinstance(answer, kind) for answer in answers)
     assert np.array_equal(sae(torch.from_numpy(x)).numpy(), sae(x))
     assert sae(x.astype(np.float16)).dtype == np.float32
+
+
+def test_read_only_arrays_are_taken_as_they_are(sae: SAE, recwarn: pytest.WarningsRecorder) -> None:
+    x = rows()
+    expected = sae(x)
+    x.setflags(write=False)
+    indices, values = sae.encode_sparse(x)
+    indices.setflags(write=False)
+    values.setflags(write=False)
+    np.testing.assert_array_equal(sae.decode_sparse(indices, values), expected)
+    quality = Quality(6, 20)
+    quality.update(x, expected, indices, values)
+    assert quality.n == len(x)
+    assert not recwarn.list
 
 
 def test_row_chunks_change_nothing(sae: SAE, monkeypatch: pytest.MonkeyPatch) -> None:

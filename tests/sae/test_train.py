@@ -24,8 +24,8 @@ from sae_core.progress import Event, silent
 from sae_core.sae.architectures import SAE
 from sae_core.sae.batches import Arrays, Pool
 from sae_core.sae.formats import load_sae
+from sae_core.sae.monitor import measure
 from sae_core.sae.train import Trained, _fit, train_sae
-from sae_core.sae.trainer import measure
 from sae_core.store import Store
 
 Floats = NDArray[np.float32]
@@ -237,12 +237,20 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     assert_same_logs(tmp_path, whole)
 
 
+def test_small_runs_are_equal_to_the_bit_on_any_number_of_threads(uninterrupted: tuple[Floats, Path, str]) -> None:
+    x, _, sha = uninterrupted
+    torch.set_num_threads(2)
+    assert fit(SMALL, x, None).sha256 == sha
+    assert torch.get_num_threads() == 2
+
+
 def test_the_state_of_another_training_is_not_resumed(uninterrupted: tuple[Floats, Path, str], tmp_path: Path) -> None:
     x, _, sha = uninterrupted
     stop_at(SMALL.model_copy(update={"lr": 0.05}), x, tmp_path, 50)
     said: list[str] = []
     assert fit(SMALL, x, tmp_path, lambda event: said.append(event.message)).sha256 == sha
     assert any("of another training; beginning anew" in message for message in said)
+    assert not (tmp_path / "state").exists()
 
 
 def stop_at(config: SaeConfig, x: Floats, folder: Path, step: int) -> None:
