@@ -75,7 +75,7 @@ def _encoders(config: sc.RunConfig) -> list[str]:
 def row(run: sc.pipeline.Recorded, metrics: Mapping[str, float]) -> dict[str, object]:
     """A run as a line of the run table."""
     sae = run.config.sae
-    sparsity = f"k {sae.architecture.k}" if isinstance(sae.architecture, sc.config.TopK) else f"L1 {sae.architecture.l1:g}"
+    sparsity = sc.config.sparsity(sae.architecture)
     cells: dict[str, object] = {
         "run": run.name,
         "trained on": " + ".join(run.config.train_domains),

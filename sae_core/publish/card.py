@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from sae_core.config import RunConfig, TopK, dump_yaml
+from sae_core.config import RunConfig, dump_yaml, sparsity
 
 
 class Run(Protocol):
@@ -68,12 +68,11 @@ def _embeds(config: RunConfig) -> bool:
 
 def _what(config: RunConfig) -> str:
     sae = config.sae
-    sparsity = f"k = {sae.architecture.k}" if isinstance(sae.architecture, TopK) else f"L1 coefficient {sae.architecture.l1}"
     clip = f"{config.clip.model}/{config.clip.pretrained}" if config.clip.pretrained else config.clip.model
     encoders = {s.encoder if s.source == "arrays" else clip for s in config.data.values()}
     data = "; ".join(f"{domain}: {source.source}" for domain, source in config.data.items())
     return (
-        f"Architecture {sae.architecture.kind} ({sparsity}), width {sae.width}, seed {sae.seed}. "
+        f"Architecture {sae.architecture.kind} ({sparsity(sae.architecture)}), width {sae.width}, seed {sae.seed}. "
         f"Encoder: {', '.join(sorted(encoders))}. Data: {data}. Trained on the train split of {', '.join(config.train_domains)}."
     )
 

@@ -3,21 +3,20 @@
 Every architecture is the same affine frame around its own rule of which pre-activations become codes:
 
     u = (x - mean) · scale            input scaling, inside the SAE: x is always the raw embedding
-    pre = u W_encᵀ + b_enc            W_enc [m, d]
+    pre = u W_encᵀ + b_enc            W_enc [m, d]; a gated dictionary has no b_enc, its rule holds the biases
     z = rule(pre)                     codes, >= 0
     x̂ = (z W_dec + b_dec) / scale + mean
 
-A new architecture is one small class here (a `Rule`: which parameters, which codes) and one in `objective`.
+A new architecture is one small class in `rules` (which codes) and one in `objectives` (how it learns).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar, overload
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -25,9 +24,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sae_core.config import Architecture, ReluL1, TopK
+from sae_core.config import Architecture
 from sae_core.errors import InputError
-from sae_core.sae.codes import top_k
+from sae_core.sae.rules import rule_of, shapes_of
 from sae_core.store import canonical
 
 CHUNK = 1 << 22
@@ -36,64 +35,6 @@ CHUNK = 1 << 22
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 A = TypeVar("A", Tensor, Floats)
-
-
-class Rule(Protocol):
-    """Which pre-activations become codes."""
-
-    def dense(self, pre: Tensor) -> Tensor:
-        """Codes [n, m] of pre-activations [n, m]."""
-
-    def sparse(self, pre: Tensor) -> tuple[Tensor, Tensor]:
-        """The same codes as indices int64 [n, k] and values [n, k], rows with fewer padded with value 0."""
-
-
-@dataclass(frozen=True)
-class TopKRule:
-    """The k largest pre-activations of a row, as far as they are positive (Gao et al. 2024, arXiv:2406.04093)."""
-
-    k: int
-
-    def dense(self, pre: Tensor) -> Tensor:
-        indices, values = top_k(pre, self.k)
-        return torch.zeros_like(pre).scatter(1, indices, values)
-
-    def sparse(self, pre: Tensor) -> tuple[Tensor, Tensor]:
-        return top_k(pre, self.k)
-
-
-@dataclass(frozen=True)
-class ReluRule:
-    """max(pre, 0). As many codes a row as are positive."""
-
-    def dense(self, pre: Tensor) -> Tensor:
-        return pre.relu()
-
-    def sparse(self, pre: Tensor) -> tuple[Tensor, Tensor]:
-        fires = pre > 0
-        counts = fires.sum(1)
-        row, latent = fires.nonzero(as_tuple=True)
-        place = torch.arange(len(row), device=pre.device) - (counts.cumsum(0) - counts)[row]
-        shape = (len(pre), max(int(counts.max()), 1) if len(pre) else 1)
-        indices = torch.zeros(shape, dtype=torch.int64, device=pre.device)
-        values = torch.zeros(shape, dtype=pre.dtype, device=pre.device)
-        return indices.index_put((row, place), latent), values.index_put((row, place), pre[fires])
-
-
-def rule_of(architecture: Architecture) -> Rule:
-    """The rule of an architecture."""
-    match architecture:
-        case TopK(k=k):
-            return TopKRule(k)
-        case ReluL1():
-            return ReluRule()
-
-
-def shapes_of(architecture: Architecture, d: int, m: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter of an architecture, in the order in which they are written."""
-    match architecture:
-        case TopK() | ReluL1():
-            return {"W_enc": (m, d), "b_enc": (m,), "W_dec": (m, d), "b_dec": (d,)}
 
 
 class SAE:
@@ -124,7 +65,7 @@ class SAE:
             raise InputError(f"mean has shape {list(self.mean.shape)}; it must be [{self.d}] finite numbers, as W_dec is wide")
         if not np.isfinite(self.scale) or self.scale <= 0:
             raise InputError(f"scale is {self.scale}; it must be positive and finite")
-        self._rule = rule_of(architecture)
+        self._rule = rule_of(architecture, self.weights)
 
     @property
     def d(self) -> int:
@@ -139,7 +80,7 @@ class SAE:
     @property
     def k(self) -> int | None:
         """The most codes a row can have, None where the architecture does not bound it."""
-        return self.architecture.k if isinstance(self.architecture, TopK) else None
+        return self._rule.k
 
     @property
     def decoder(self) -> Tensor:
@@ -245,7 +186,8 @@ class SAE:
         step = max(1, CHUNK // self.m)
         for start in range(0, len(rows), step):
             u = (rows[start : start + step] - self.mean) * self.scale
-            yield torch.addmm(self.weights["b_enc"], u, self.weights["W_enc"].T)
+            pre = u @ self.weights["W_enc"].T
+            yield pre.add_(self.weights["b_enc"]) if "b_enc" in self.weights else pre
 
 
 def _checked(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -261,8 +203,11 @@ def _checked(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[
             raise InputError(f"{name} has shape {list(weights[name].shape)}; with W_dec [{m}, {d}] it must be {list(shape)}")
         if not bool(torch.isfinite(weights[name]).all()):
             raise InputError(f"{name} holds NaN or infinite values; the file is damaged or its training diverged")
-    if isinstance(architecture, TopK) and architecture.k > m:
-        raise InputError(f"k = {architecture.k} is above the dictionary size, {m}")
+    k = getattr(architecture, "k", 0)
+    if k > m:
+        raise InputError(f"k = {k} is above the dictionary size, {m}")
+    if "threshold" in shapes and bool((weights["threshold"] < 0).any()):
+        raise InputError("threshold is negative; a code above it could be negative too, which no reader expects")
     return {name: weights[name].detach() for name in shapes}
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GROUPS = 8
-"""Stride of the group maxima in `top_k`; 8 was the fastest of 4, 8, 16, 32 for F 1024 to 8192."""
+"""Stride of the group maxima; 8 was the fastest of 4, 8, 16, 32 for F 1024 to 8192."""
 
 
 def top_k(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ def top_k(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     m = pre.shape[1]
     # One more than asked for shows whether a tie lies across the cut; a tie inside it chooses nothing.
-    values, indices = _largest(pre, min(k + 1, m))
+    values, indices = largest(pre, min(k + 1, m))
     if m > k:
         tied = (values[:, k - 1] == values[:, k]) & (values[:, k] > 0)
         if bool(tied.any()):
@@ -46,70 +46,116 @@ def top_k(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return indices[:, :k], values[:, :k].clamp_min(0)
 
 
-def _largest(pre: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """torch.topk by way of group maxima: the `count` largest entries lie in the `count` groups with the largest maxima."""
+def largest(pre: Tensor, count: int, in_order: bool = True) -> tuple[Tensor, Tensor]:
+    """torch.topk along rows by way of group maxima: the `count` largest lie in the `count` groups with the largest maxima.
+
+    Returns: values, indices int64, both [rows, count]; of equal values across the cut any may be chosen.
+    """
     rows, m = pre.shape
     width = m // GROUPS
     if m % GROUPS or width < 2 * count:
-        return torch.topk(pre, count, dim=1)
-    groups = pre.view(rows, GROUPS, width).amax(1).topk(count, dim=1, sorted=False).indices
+        return torch.topk(pre, count, dim=1, sorted=in_order)
+    _, groups = largest(pre.view(rows, GROUPS, width).amax(1), count, in_order=False)
     candidates = (groups.unsqueeze(-1) + torch.arange(GROUPS, device=pre.device) * width).flatten(1)
-    values, places = pre.gather(1, candidates).topk(count, dim=1)
+    values, places = pre.gather(1, candidates).topk(count, dim=1, sorted=in_order)
     return values, candidates.gather(1, places)
+
+
+def above(pre: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The entries of each row that are above a bound of its own, by way of group maxima, which most groups fail.
+
+    Args:
+        pre: [rows, m].
+        low: [rows].
+
+    Returns: row int64 [n], ascending; column int64 [n], ascending in each row; value [n].
+    """
+    rows, m = pre.shape
+    if m % GROUPS:
+        row, column = (pre > low.unsqueeze(1)).nonzero(as_tuple=True)
+        return row, column, pre[row, column]
+    width = m // GROUPS
+    hits = (pre.view(rows, GROUPS, width).amax(1) > low.unsqueeze(1)).nonzero()
+    columns = hits[:, 1:] + torch.arange(GROUPS, device=pre.device) * width
+    flat = (hits[:, :1] * m + columns).flatten()
+    values = pre.reshape(-1)[flat]
+    keep = values > low.repeat_interleave(torch.bincount(hits[:, 0], minlength=rows) * GROUPS)
+    order = flat[keep].argsort()
+    flat = flat[keep][order]
+    return flat // m, flat % m, values[keep][order]
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of B rows over m latents, row by row: row i owns entries ptr[i] to ptr[i + 1] of `latents` and `values`."""
+    """Codes of R rows over m latents, row by row: row i owns entries ptr[i] to ptr[i + 1] of `latents` and `values`.
 
-    ptr: Tensor  # int64 [B + 1]
+    `shared` consecutive rows may belong to one input: the members of a sweep, or the nested groups of a Matryoshka dictionary.
+    """
+
+    ptr: Tensor  # int64 [R + 1]
     latents: Tensor  # int64 [nnz]
     values: Tensor  # [nnz]
     m: int
+    shared: int = 1
 
     @classmethod
-    def padded(cls, indices: Tensor, values: Tensor, m: int) -> Codes:
-        """From a fixed number of entries a row, [B, k] each; padding is entries of value 0."""
+    def padded(cls, indices: Tensor, values: Tensor, m: int, shared: int = 1) -> Codes:
+        """From a fixed number of entries a row, [R, k] each; padding is entries of value 0."""
         rows, k = indices.shape
-        ptr = torch.arange(0, rows * k + 1, k, device=indices.device) if k else torch.zeros(rows + 1, dtype=torch.int64)
-        return cls(ptr, indices.reshape(-1), values.reshape(-1), m)
+        ptr = torch.arange(rows + 1, device=indices.device) * k
+        return cls(ptr, indices.reshape(-1), values.reshape(-1), m, shared)
+
+    @classmethod
+    def listed(cls, row: Tensor, latents: Tensor, values: Tensor, rows: int, m: int, shared: int = 1) -> Codes:
+        """From entries [nnz] in ascending order of their rows."""
+        return cls(_starts(torch.bincount(row, minlength=rows)), latents, values, m, shared)
 
     @classmethod
     def dense(cls, z: Tensor) -> Codes:
-        """From dense codes [B, m]: every entry that is not 0."""
+        """From dense codes [R, m]: every entry that is not 0."""
         where = z != 0
-        ptr = torch.zeros(len(z) + 1, dtype=torch.int64, device=z.device)
-        torch.cumsum(where.sum(1), 0, out=ptr[1:])
-        return cls(ptr, where.nonzero()[:, 1], z[where], z.shape[1])
+        return cls(_starts(where.sum(1)), where.nonzero()[:, 1], z[where], z.shape[1])
+
+    @property
+    def rows(self) -> int:
+        return len(self.ptr) - 1
 
     def with_values(self, values: Tensor) -> Codes:
         """The same entries with other values [nnz]."""
-        other = Codes(self.ptr, self.latents, values, self.m)
+        other = Codes(self.ptr, self.latents, values, self.m, self.shared)
         other.__dict__["_by_latent"] = self._by_latent  # the order of entries by latent depends on no value
         return other
 
     def decode(self, dictionary: Tensor) -> Tensor:
-        """Σ_j z_ij D_j: [B, d] of a dictionary [m, d]."""
+        """Σ_j z_ij D_j: [R, d] of a dictionary [m, d]."""
         return F.embedding_bag(
             self.latents, dictionary, self.ptr, mode="sum", per_sample_weights=self.values, include_last_offset=True
         )
 
     def products(self, g: Tensor, dictionary: Tensor) -> Tensor:
-        """<g_i, D_j> at every entry (i, j): [nnz] of g [B, d], dictionary [m, d]."""
+        """<g_i, D_j> at every entry (i, j): [nnz] of g [R, d], or [R / shared, d], and a dictionary [m, d]."""
         _warn_never()
-        shape = (len(self.ptr) - 1, self.m)
-        pattern = torch.sparse_csr_tensor(self.ptr, self.latents, torch.zeros_like(self.values), shape, check_invariants=False)
+        ptr = self.ptr if len(g) == self.rows else self.ptr[:: self.shared]
+        shape = (len(g), self.m)
+        pattern = torch.sparse_csr_tensor(ptr, self.latents, g.new_zeros(len(self.values)), shape, check_invariants=False)
         found: Tensor = torch.sparse.sampled_addmm(pattern, g, dictionary.T, beta=0.0).values()
         return found
 
     def transposed(self, x: Tensor) -> Tensor:
-        """Σ_i z_ij x_i: [m, d] of x [B, d], zero for latents without an entry."""
+        """Σ_i z_ij x_i: [m, d] of x [R, d], or [R / shared, d]; zero for latents without an entry."""
         ptr, order, rows = self._by_latent
+        if len(x) != self.rows:
+            rows = rows // self.shared
         return F.embedding_bag(rows, x, ptr, mode="sum", per_sample_weights=self.values[order], include_last_offset=True)
 
     def sums(self) -> Tensor:
         """Σ_i z_ij: [m]."""
-        return self.transposed(self.values.new_ones(len(self.ptr) - 1, 1)).squeeze(1)
+        return self.values.new_zeros(self.m).index_add_(0, self.latents, self.values)
+
+    def row_sums(self) -> Tensor:
+        """Σ_j z_ij: [R]."""
+        rows = torch.repeat_interleave(self.ptr.diff())
+        return self.values.new_zeros(self.rows).index_add_(0, rows, self.values)
 
     def counts(self) -> Tensor:
         """#{i : z_ij > 0}: int64 [m]."""
@@ -123,6 +169,13 @@ class Codes:
         ptr = torch.searchsorted(latents, torch.arange(self.m + 1, device=latents.device))
         rows = torch.repeat_interleave(self.ptr.diff())[order]
         return ptr, order, rows
+
+
+def _starts(counts: Tensor) -> Tensor:
+    """Where each row's entries begin, and where the last one's end: int64 [R + 1]."""
+    ptr = torch.zeros(len(counts) + 1, dtype=torch.int64, device=counts.device)
+    torch.cumsum(counts, 0, out=ptr[1:])
+    return ptr
 
 
 @cache

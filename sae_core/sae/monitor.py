@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from sae_core.config import ReluL1
 from sae_core.sae.architectures import SAE
 from sae_core.sae.batches import Pool
-from sae_core.sae.objective import Outcome
-from sae_core.sae.quality import Quality
+from sae_core.sae.objectives import Outcome
+from sae_core.sae.quality import Quality, explained
 
 ROWS = 1024
 SMALL = 100_000_000
@@ -19,31 +20,42 @@ SMALL = 100_000_000
 
 
 class Sums:
-    """Training metrics added up over some steps."""
+    """Training metrics of one dictionary over some steps, of scaled rows: each batch is summed in float32, batches in float64."""
 
-    def __init__(self, d: int, m: int) -> None:
-        # Scaled rows are centred already.
-        self.quality = Quality(d, m, torch.zeros(d))
-        self.steps, self.loss = 0, 0.0
+    def __init__(self, d: int) -> None:
+        self._numbers = torch.zeros(7, dtype=torch.float64)  # steps, rows, loss, Σ‖û - u‖², Σ‖u‖², Σ z, #{z > 0}
+        self._total = torch.zeros(d, dtype=torch.float64)
 
-    def add(self, u: Tensor, outcome: Outcome) -> None:
-        self.quality.add(u, outcome.u_hat, outcome.counts, outcome.l1 * len(u))
-        self.steps, self.loss = self.steps + 1, self.loss + outcome.loss
+    def add(self, u: Tensor, outcome: Outcome, member: int = 0, width: int | None = None) -> None:
+        fired = outcome.counts if width is None else outcome.counts[member * width : (member + 1) * width]
+        energy = torch.linalg.vecdot(u, u).sum(dtype=torch.float64)
+        sums = (outcome.losses[member], outcome.squares[member], energy, outcome.l1[member], fired.sum())
+        self._numbers += torch.tensor([1.0, len(u), *(float(number) for number in sums)], dtype=torch.float64)
+        self._total += u.sum(0).cpu()
 
     def merge(self, other: Sums) -> None:
-        self.quality.merge(other.quality)
-        self.steps, self.loss = self.steps + other.steps, self.loss + other.loss
+        self._numbers += other._numbers
+        self._total += other._total
 
     def metrics(self, scale: float) -> dict[str, float]:
         """loss, mse (mean over elements, in raw units), l1 (scaled), l0, r2. `scale`: of the input scaling."""
-        quality = self.quality.metrics()
+        steps, rows, loss, squares, energy, l1, fired = self._numbers.tolist()
+        spread = energy - float(self._total.square().sum()) / rows
         return {
-            "loss": self.loss / self.steps,
-            "mse": self.quality.squared_error / scale**2,
-            "l1": self.quality.l1,
-            "l0": quality["l0"],
-            "r2": quality["r2"],
+            "loss": loss / steps,
+            "mse": squares / (rows * len(self._total) * scale**2),
+            "l1": l1 / rows,
+            "l0": fired / rows,
+            "r2": explained(squares, spread),
         }
+
+    def state(self) -> dict[str, Tensor]:
+        """All sums, to go on later with `restore`."""
+        return {"numbers": self._numbers, "total": self._total}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+        self._numbers, self._total = state["numbers"].clone(), state["total"].clone()
 
 
 def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], None] | None = None) -> Quality:
@@ -51,7 +63,7 @@ def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], No
     quality = Quality(sae.d, sae.m)
     for block in pool.blocks(ROWS):
         x = block.to(device)
-        if sae.k is None:  # thousands of codes a row can fire: dense is faster, and a block of it is small
+        if isinstance(sae.architecture, ReluL1):  # thousands of codes a row can fire: dense is faster, and a block of it is small
             z = sae.encode(x)
             quality.add(x, sae.decode(z), (z > 0).sum(0), float(z.sum(dtype=torch.float64)))
         else:
@@ -62,6 +74,11 @@ def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], No
     return quality
 
 
+def is_small(work: int) -> bool:
+    """Whether the multiplications of the encoder's GEMM in one step are too few for more than the plainest way."""
+    return work < SMALL
+
+
 @contextmanager
 def fitting_threads(work: int) -> Iterator[None]:
     """One thread for steps of little work: more gain next to nothing, and on a busy machine they wait for one another.
@@ -70,7 +87,7 @@ def fitting_threads(work: int) -> Iterator[None]:
     number of cores. `work` is the multiplications of the encoder's GEMM.
     """
     before = torch.get_num_threads()
-    if work < SMALL:
+    if is_small(work):
         torch.set_num_threads(1)
     try:
         yield

@@ -33,10 +33,9 @@ class Quality:
     When all rows are equal R² is 1 for an exact reconstruction and 0 otherwise, as in scikit-learn.
     """
 
-    def __init__(self, d: int, m: int, shift: Tensor | None = None) -> None:
-        """`shift`: [d], near the rows' mean (else the first row): sums about it lose no digits when rows are nearly equal."""
+    def __init__(self, d: int, m: int) -> None:
         self.d, self.m, self.n = d, m, 0
-        self._shift = None if shift is None else shift.to(torch.float64)
+        self._shift: Tensor | None = None  # the first row: sums about it lose no digits when rows are nearly equal
         self._sum = torch.zeros(d, dtype=torch.float64)
         self._totals = torch.zeros(5, dtype=torch.float64)  # Σ‖x - shift‖², Σ‖x‖², Σ‖x - x̂‖², Σ cos, Σ z
         self.counts = torch.zeros(m, dtype=torch.int64)
@@ -71,17 +70,6 @@ class Quality:
         self.counts += counts.to(self.counts.device)
         self.n += len(rows)
 
-    def merge(self, other: Quality) -> None:
-        """Add what another accumulator of the same `shift` has seen."""
-        assert self._shift is not None
-        assert other._shift is not None
-        assert torch.equal(self._shift, other._shift)
-        self._move(other._sum.device)
-        self._sum += other._sum
-        self._totals += other._totals
-        self.counts += other.counts
-        self.n += other.n
-
     def _move(self, device: torch.device) -> None:
         if self._shift is not None:
             self._shift = self._shift.to(device)
@@ -105,24 +93,16 @@ class Quality:
         spread = max(about_shift - float(self._sum.square().sum()) / self.n, 0.0)
         return {
             "l0": float(self.counts.sum()) / self.n,
-            "r2": _explained(error, spread),
-            "r2_uncentred": _explained(error, energy),
+            "r2": explained(error, spread),
+            "r2_uncentred": explained(error, energy),
             "cosine": cosine / self.n,
             "dead_fraction": float((self.counts == 0).double().mean()),
             "dense_fraction": float((self.counts > DENSE * self.n).double().mean()),
         }
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything accumulated about a given `shift`, to go on later with `restore`."""
-        return {"n": torch.tensor(self.n), "sum": self._sum, "totals": self._totals, "counts": self.counts}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on, about the same `shift`, from what `state` returned."""
-        self.n = int(state["n"])
-        self._sum, self._totals, self.counts = state["sum"].clone(), state["totals"].clone(), state["counts"].clone()
-
-
-def _explained(error: float, spread: float) -> float:
+def explained(error: float, spread: float) -> float:
+    """1 - error / spread; of rows that are all equal 1 for an exact reconstruction and 0 otherwise."""
     return 1.0 - error / spread if spread > 0 else float(error == 0)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sae_core.config import ReluL1, SaeConfig, TopK
-from sae_core.sae.architectures import Rule, rule_of
+from sae_core.config import Architecture, AuxK, BatchTopK, Gated, JumpRelu, Matryoshka, Random, ReluL1, SaeConfig
 from sae_core.sae.batches import Pool, stream
 from sae_core.sae.codes import Codes
+from sae_core.sae.rules import rule_of
 
 WARMUP, HOLD = 0.05, 0.8
 """Shares of the steps: linear warm-up to WARMUP, full rate to HOLD, then linear to 0."""
@@ -22,6 +22,11 @@ TURN = 0.05
 
 SAMPLE = 2048
 """Rows on which the first weights are calibrated."""
+SAMPLED = 1 << 24
+"""Pre-activations among which the first threshold is found, 64 MiB."""
+SCALED = ("W_enc", "b_enc", "b_gate", "b_mag", "threshold", "bandwidth")
+FIRST_L1 = 0.05
+"""Where Gated's penalty begins; it is steered from there."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,8 @@ class Plan:
         return self.lr * min(1.0, warm, cool)
 
 
-def plan(config: SaeConfig, rows: int) -> Plan:
-    """Batch, steps and rate for so many training rows. What the config sets stands; the rest is:
+def plan(config: SaeConfig, rows: int, timed: int | None = None) -> Plan:
+    """Batch, steps and rate for so many training rows. What the config sets stands, and the steps `timed` for it; the rest is:
 
     - batch: `batch_size`, but at most a twelfth of the rows, as a power of two, and at least 16: with few rows small batches
       generalise better (in trials on 800 CLIP embeddings, F 1024, k 32, held-out R² .718 at 64 and .713 at 256).
@@ -54,14 +59,16 @@ def plan(config: SaeConfig, rows: int) -> Plan:
       of 7; reviving twice as soon left more dead, not fewer.
     """
     batch = min(config.batch_size, max(16, 1 << int(math.log2(max(rows // 12, 1)))))
-    if config.steps is not None:
+    if timed is not None:
+        steps = timed
+    elif config.steps is not None:
         steps = config.steps
     elif config.epochs is not None:
         steps = max(1, math.ceil(config.epochs * rows / batch))
     else:
         steps = min(max(math.ceil(EPOCHS * rows / batch), FEWEST_STEPS), MOST_STEPS)
     lr = config.lr if config.lr is not None else learning_rate(config.width, steps, batch)
-    after = config.architecture.dead_after if isinstance(config.architecture, TopK) else None
+    after = config.architecture.dead_after if isinstance(config.architecture, AuxK) else None
     return Plan(batch, steps, lr, after if after is not None else max(rows, steps * batch // 20))
 
 
@@ -97,21 +104,43 @@ def moments(pool: Pool) -> tuple[Tensor, float]:
 
 
 def first_weights(config: SaeConfig, pool: Pool, mean: Tensor, scale: float) -> dict[str, Tensor]:
-    """The parameters at step 0, float32, by the config's `init` and seed."""
+    """Parameters and buffers at step 0, float32, by the config's `init` and seed."""
     rng = stream(config.seed, "weights")
     if config.init == "seed_project":
-        return _linear(config, pool.d, rng)
-    first = _data_rows(config.width, pool, mean, scale, rng)
+        first = _linear(config, pool.d, rng)
+    else:
+        rows = 0 if isinstance(config.architecture, Random) else config.width
+        first = _data_rows(config.width, rows, pool, mean, scale, rng)
     sample = (pool.take(np.sort(rng.permutation(pool.n)[:SAMPLE])) - mean) * scale
-    return _calibrated(first, sample, rule_of(config.architecture))
+    weights = _gated(config.architecture, first, sample[: max(1, SAMPLED // config.width)])
+    return weights if config.init == "seed_project" else _calibrated(config.architecture, weights, sample)
 
 
-def _data_rows(m: int, pool: Pool, mean: Tensor, scale: float, rng: np.random.Generator) -> dict[str, Tensor]:
-    """Unit rows, W_enc = W_dec: as many training rows about their mean as there are latents, random directions beyond.
+def _gated(architecture: Architecture, first: dict[str, Tensor], u: Tensor) -> dict[str, Tensor]:
+    """What an architecture has beyond encoder and dictionary: the gate at which the sample has the L0 that is asked for."""
+    if not isinstance(architecture, (Gated, JumpRelu, BatchTopK, Matryoshka)):
+        return first
+    m = len(first["b_enc"])
+    l0 = architecture.k if isinstance(architecture, (BatchTopK, Matryoshka)) else architecture.l0
+    pre = torch.addmm(first["b_enc"], u, first["W_enc"].T).flatten()
+    cut = pre.topk(min(max(1, round(l0 * len(u))), len(pre))).values[-1].clamp_min(0)
+    match architecture:
+        case Gated(l1=l1):
+            bias = first.pop("b_enc")
+            rate = torch.tensor(FIRST_L1 if l1 is None else l1)
+            return {**first, "b_gate": bias - cut, "b_mag": bias.clone(), "r_mag": torch.zeros(m), "l1": rate}
+        case JumpRelu(bandwidth=bandwidth):
+            return {**first, "threshold": cut.expand(m).clone(), "bandwidth": bandwidth * cut.clamp_min(1e-6)}
+        case _:
+            return {**first, "threshold": cut}
+
+
+def _data_rows(m: int, count: int, pool: Pool, mean: Tensor, scale: float, rng: np.random.Generator) -> dict[str, Tensor]:
+    """m unit rows, W_enc = W_dec: as many training rows about their mean as `count`, random directions beyond.
 
     On 800 CLIP embeddings, F 1024, k 32, held-out R²: data rows .698, random directions .588, differences of rows .629.
     """
-    chosen = np.sort(rng.permutation(pool.n)[:m])
+    chosen = np.sort(rng.permutation(pool.n)[:count])
     centre = mean.double() if scale != 1.0 or bool(mean.any()) else moments(pool)[0]
     parts = [pool.take(part).double() - centre for part in np.array_split(chosen, max(1, len(chosen) // 2048))]
     rows = torch.cat(parts)
@@ -129,19 +158,24 @@ def _data_rows(m: int, pool: Pool, mean: Tensor, scale: float, rng: np.random.Ge
     return {"W_enc": directions.clone(), "b_enc": -(directions @ offset), "W_dec": directions, "b_dec": offset}
 
 
-def _calibrated(weights: dict[str, Tensor], u: Tensor, rule: Rule) -> dict[str, Tensor]:
+def _calibrated(architecture: Architecture, weights: dict[str, Tensor], u: Tensor) -> dict[str, Tensor]:
     """The same directions with the encoder shortened by the one factor with which û is nearest to u.
 
     k data rows that resemble one another overshoot together: on the demo the loss began at 71 instead of 1, and that decided the
     run. Held-out R² .912 without, .934 with.
     """
-    indices, values = rule.sparse(torch.addmm(weights["b_enc"], u, weights["W_enc"].T))
-    estimate = Codes.padded(indices, values, len(weights["b_enc"])).decode(weights["W_dec"])
+    pre = u @ weights["W_enc"].T
+    if "b_enc" in weights:
+        pre += weights["b_enc"]
+    indices, values = rule_of(architecture, weights).sparse(pre)
+    estimate = Codes.padded(indices, values, len(weights["W_dec"])).decode(weights["W_dec"])
     energy = float(estimate.square().sum())
     factor = float((estimate * (u - weights["b_dec"])).sum()) / energy if energy > 0 else 1.0
     if factor <= 0:
         return weights
-    return {**weights, "W_enc": weights["W_enc"] * factor, "b_enc": weights["b_enc"] * factor}
+    # What is compared with pre-activations shrinks with them, so that the same latents fire.
+    shorter = {name: weights[name] * factor for name in SCALED if name in weights}
+    return {**weights, **shorter}
 
 
 def _linear(config: SaeConfig, d: int, rng: np.random.Generator) -> dict[str, Tensor]:

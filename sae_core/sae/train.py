@@ -183,7 +183,7 @@ def _measured(sae: SAE, trainer: Trainer, train: Pool, test: Pool, report: Repor
     on_test = measure(sae, test, trainer.device, lambda _: report(Event("train", total, total)))
     on_train = measure(sae, train, trainer.device, lambda _: report(Event("train", total, total)))
     silent_everywhere = (on_test.counts + on_train.counts == 0).double().mean()
-    return {**on_test.metrics(), "dead_fraction": float(silent_everywhere), "loss": trainer.loss_of(on_test)}
+    return {**on_test.metrics(), "dead_fraction": float(silent_everywhere), "loss": trainer.keeper.loss_of(on_test)}
 
 
 def _write(sae: SAE, trainer: Trainer, metrics: dict[str, float], out_dir: Path) -> None:
@@ -198,8 +198,8 @@ def _write(sae: SAE, trainer: Trainer, metrics: dict[str, float], out_dir: Path)
         "lr": plan.lr,
         "epochs": round(plan.steps * plan.batch / trainer.pool.n, 4),
         "dead_after": plan.dead_after,
-        "kept_step": trainer.best.step if trainer.best.weights else plan.steps,
-        "held_out_loss": trainer.best.loss if trainer.best.weights else None,
+        "kept_step": trainer.keeper.step if trainer.keeper.weights else plan.steps,
+        "held_out_loss": trainer.keeper.facts()["loss"],
         "dead_fraction_over": "train and test rows",
     }
     write_weights(sae, out_dir / WEIGHTS)

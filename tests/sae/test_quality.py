@@ -84,19 +84,6 @@ def test_a_zero_reconstruction_has_cosine_zero() -> None:
     assert found["dead_fraction"] == 1.0
 
 
-def test_merging_is_seeing_both() -> None:
-    parts = example()
-    shift = torch.full((5,), 0.5)
-    one, two, both = (Quality(5, 12, shift) for _ in range(3))
-    for quality, rows in ((one, slice(0, 20)), (two, slice(20, 50)), (both, slice(0, 50))):
-        quality.update(*(part[rows] for part in parts))
-    one.merge(two)
-    assert one.metrics() == pytest.approx(both.metrics(), rel=1e-12)
-    again = Quality(5, 12, shift)
-    again.restore(one.state())
-    assert again.metrics() == one.metrics()
-
-
 def test_no_rows_is_an_error() -> None:
     with pytest.raises(InputError, match="no rows"):
         Quality(3, 4).metrics()

@@ -1,0 +1,160 @@
+"""The whole run, and a model for every stage but the training, which has a file of its own."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sae_core.config.base import LOCAL, Model
+from sae_core.config.data import Source
+from sae_core.config.sae import SaeConfig
+
+DOMAIN_NAME = r"[a-z][a-z0-9_]{0,31}"
+
+
+class ClipConfig(Model):
+    """Which CLIP embeds the images (any open_clip model and tag) and how."""
+
+    model: str = Field(default="bundled", min_length=1)
+    pretrained: str | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 256
+    shard_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
+
+
+class EvaluateConfig(Model):
+    """Zero-shot (or caption recall) with CLIP and with CLIP+SAE on held-out images, each domain with its prompts."""
+
+    templates: dict[str, tuple[str, ...] | str] = Field(default={})
+    """Per domain: template strings with `{}` for the class name, or the name of a set (sketch, photo, openai_imagenet)."""
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class CollectConfig(Model):
+    """The sparse activation store over every image of every domain."""
+
+    batch_rows: Annotated[int, Field(ge=1)] = 4096
+
+
+class Latents(Model):
+    """A choice of latents: the `strongest` n (by summed activation), or `ids`; neither means all that are alive."""
+
+    strongest: Annotated[int, Field(ge=1)] | None = None
+    ids: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Latents:
+        if self.strongest is not None and self.ids is not None:
+            raise ValueError("give strongest or ids, not both")
+        return self
+
+
+class InterpretConfig(Model):
+    """Offline naming by the text tower, with abstention. `vocabulary: file` reads `vocabulary_file`, one word a line."""
+
+    method: Literal["clip"] = "clip"
+    latents: Latents = Latents()
+    vocabulary: Literal["builtin", "imagenet", "classes", "captions", "file"] = "builtin"
+    vocabulary_file: str | None = Field(default=None, min_length=1, json_schema_extra=LOCAL)
+    templates: tuple[str, ...] = ("a sketch of a {}", "a drawing of {}", "{}")
+    percentile: Annotated[float, Field(gt=50, lt=100)] = 99.0
+    random_directions: Annotated[int, Field(ge=50)] = 500
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _file_given(self) -> InterpretConfig:
+        if (self.vocabulary == "file") != (self.vocabulary_file is not None):
+            raise ValueError("vocabulary: file and vocabulary_file: PATH go together")
+        return self
+
+
+class VisualizeConfig(Model):
+    """PNG grids of the top images of latents."""
+
+    latents: Latents = Latents(strongest=16)
+    images: Annotated[int, Field(ge=1, le=64)] = 16
+    columns: Annotated[int, Field(ge=1, le=16)] = 4
+    cell: Annotated[int, Field(ge=32, le=512)] = 112
+
+
+class Edit(Model):
+    """One edit of a code: `set` to value, `add` value, `ablate` to 0, `clamp` to value x the latent's maximum."""
+
+    latent: Annotated[int, Field(ge=0)]
+    op: Literal["set", "add", "ablate", "clamp"] = "clamp"
+    value: float = 0.0
+
+    @field_validator("value")
+    @classmethod
+    def _finite(cls, value: float) -> float:
+        if not math.isfinite(value):
+            raise ValueError(f"the value of an edit must be finite, not {value}")
+        return value
+
+
+class SteerConfig(Model):
+    """What is steered and how; `edits: null` clamps the image's strongest latent to twice its maximum."""
+
+    domain: str | None = None
+    image: Annotated[int, Field(ge=0)] | None = None
+    edits: tuple[Edit, ...] | None = None
+    sweep: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
+    keep_error: bool = True
+    renormalise: bool = False
+    random_directions: Annotated[int, Field(ge=2)] = 20
+    neighbours: Annotated[int, Field(ge=1, le=100)] = 12
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class RunConfig(Model):
+    """A whole run: data of one or more domains, a CLIP, a dictionary, and everything made of them."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,63}$")] = "run"
+    data: dict[str, Source]
+    clip: ClipConfig = ClipConfig()
+    sae: SaeConfig = SaeConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    collect: CollectConfig = CollectConfig()
+    interpret: InterpretConfig = InterpretConfig()
+    visualize: VisualizeConfig = VisualizeConfig()
+    steer: SteerConfig = SteerConfig()
+
+    @classmethod
+    def expand(cls, raw: Any) -> Any:
+        """`data: {source: ...}` is the short form of one domain; its name is `domain`, or the rendering's."""
+        if isinstance(raw, dict) and isinstance(raw.get("data"), dict) and isinstance(raw["data"].get("source"), str):
+            source = dict(raw["data"])
+            raw = {**raw, "data": {source.pop("domain", source.get("rendering", "sketch")): source}}
+        return raw
+
+    @field_validator("data")
+    @classmethod
+    def _named(cls, data: dict[str, Source]) -> dict[str, Source]:
+        if not data:
+            raise ValueError("give at least one domain, e.g. sketch: {source: drawn}")
+        for domain in data:
+            if not re.fullmatch(DOMAIN_NAME, domain):
+                raise ValueError(f"domain name {domain!r} must be lower-case letters, digits and _ (at most 32)")
+        return data
+
+    @model_validator(mode="after")
+    def _known_domains(self) -> RunConfig:
+        named = {
+            "sae.domains": self.sae.domains or (),
+            "evaluate.templates": tuple(self.evaluate.templates),
+            "steer.domain": (self.steer.domain,) if self.steer.domain else (),
+        }
+        for key, domains in named.items():
+            for domain in domains:
+                if domain not in self.data:
+                    raise ValueError(f"{key} names domain {domain!r}; data has {', '.join(self.data)}")
+        return self
+
+    @property
+    def train_domains(self) -> tuple[str, ...]:
+        """The domains the dictionary is trained on, in the order of `data` unless `sae.domains` says otherwise."""
+        return self.sae.domains or tuple(self.data)
