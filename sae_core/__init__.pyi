@@ -16,6 +16,8 @@ from .api import training_plan as training_plan
 from .clip.embed import Embeddings as Embeddings
 from .clip.encoder import Encoder as Encoder
 from .clip.encoder import load_encoder as load_encoder
+from .clip.towers import Towers as Towers
+from .clip.words import builtin_words as builtin_words
 from .config import Edit as Edit
 from .config import RunConfig as RunConfig
 from .config import Runtime as Runtime
@@ -27,13 +29,11 @@ from .errors import DamagedArtifact as DamagedArtifact
 from .errors import InputError as InputError
 from .errors import SaeLabError as SaeLabError
 from .errors import Unavailable as Unavailable
-from .evaluate.texts import Towers as Towers
 from .evaluate.zero_shot import zero_shot as zero_shot
 from .interpret.naming import name_latents as name_latents
 from .interpret.stage import Names as Names
 from .interpret.visualize import image_tile as image_tile
 from .interpret.visualize import latent_grid as latent_grid
-from .interpret.vocabulary import builtin_words as builtin_words
 from .interpret.vocabulary import vocabulary_from_words as vocabulary_from_words
 from .progress import Event as Event
 from .publish.card import model_card as model_card

@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from sae_core import pipeline
 from sae_core.api import default_cache
@@ -27,6 +27,7 @@ from sae_core.store import Store
 STAGE_COMMANDS = {
     "embed": "embed the images of every domain with CLIP (makes the manifests first)",
     "train": "train the dictionary",
+    "sweep": "train a grid of dictionaries on one pass over the data, and tell which are on the Pareto front",
     "evaluate": "zero-shot accuracy (or caption recall) of CLIP and of CLIP+SAE, each domain",
     "collect": "the sparse activation store and its index",
     "interpret": "name the latents, or abstain, and score the names",
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     configured.add_argument("--set", action="append", default=[], metavar="a.b=value", help="override one setting")
     configured.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     configured.add_argument("--workers", type=int, default=0, help="worker processes for embedding (0: in this process)")
+    configured.add_argument("--tensorboard", action="store_true", help="write TensorBoard events beside metrics.jsonl as well")
     configured.add_argument("--job", type=Path, help=argparse.SUPPRESS)
 
     def add(name: str, text: str, action: Callable[[argparse.Namespace], Any], parent: _Parser) -> argparse.ArgumentParser:
@@ -64,6 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     for name, text in STAGE_COMMANDS.items():
         command = add(name, text, _run_stage, configured)
+        if name == "sweep":
+            command.add_argument("--grid", action="append", default=[], metavar="NAME=A,B,C", help="such as k=8,16,32")
         if name in ("interpret", "visualize"):
             command.add_argument("--latents", help="ids such as 12,416,7204, or strongest:16, or alive")
         if name == "steer":
@@ -85,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("compare", "the metrics of two or more runs side by side", _compare, common).add_argument("runs", nargs="+")
     export = add("export", "write a dictionary in another format", _export, common)
     export.add_argument("sae", help="train artifact key, or a dictionary file or folder")
-    export.add_argument("--format", default="native", help="native or seed")
+    export.add_argument("--format", default="native", help="native, dictionary_learning, saelens, sparsify or seed")
     export.add_argument("--out", type=Path, required=True, help="folder to write")
     imported = add("import", "read a foreign dictionary and write it in the native format", _import, common)
     imported.add_argument("path", help="file or folder of the dictionary")
@@ -104,6 +108,9 @@ def _config(args: argparse.Namespace) -> RunConfig:
         overrides.append(f"{args.command}.latents={_latents(args.latents)}")
     if getattr(args, "edit", None):
         overrides.append(f"steer.edits={json.dumps([_edit(text) for text in args.edit])}")
+    for pair in getattr(args, "grid", []):
+        name, _, values = pair.partition("=")
+        overrides.append(f"sweep.{name}=[{values}]")
     if args.command == "steer":
         overrides += [f"steer.{name}={getattr(args, name)}" for name in ("image", "domain") if getattr(args, name) is not None]
     return load_config(args.config, overrides)
@@ -157,7 +164,8 @@ def _as_job(args: argparse.Namespace, stage: str | None) -> Any:
 def _runtime(args: argparse.Namespace) -> Runtime:
     if args.workers < 0:
         raise InputError(f"--workers {args.workers}: give 0 or more")
-    return Runtime(device=args.device, workers=args.workers, executor="processes" if args.workers > 1 else "inline")
+    executor: Literal["processes", "inline"] = "processes" if args.workers > 1 else "inline"
+    return Runtime(device=args.device, workers=args.workers, tensorboard=args.tensorboard, executor=executor)
 
 
 def _result(made: pipeline.Run, stage: str | None) -> dict[str, Any]:
@@ -166,7 +174,9 @@ def _result(made: pipeline.Run, stage: str | None) -> dict[str, Any]:
         return {"run": made.id, "stages": stages, "metrics": made.metrics}
     ended = {name: outcome for name, outcome in made.outcomes.items() if outcome.stage == stage}
     if len(ended) == 1:
-        return next(iter(ended.values())).to_json()
+        outcome = next(iter(ended.values()))
+        table = {"members": outcome.load().table.to_dict("records")} if stage == "sweep" else {}
+        return {**outcome.to_json(), **table}
     return {"run": made.id, "stages": [{"node": n, **o.to_json()} for n, o in ended.items()], "metrics": made.metrics}
 
 

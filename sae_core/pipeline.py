@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sae_core.config import ClipConfig, InterpretConfig, Model, RunConfig, Runtime, dump_yaml, load_config, science
+from sae_core.config import ClipConfig, InterpretConfig, Model, RunConfig, Runtime, SweepRun, dump_yaml, load_config, science
 from sae_core.errors import InputError, Unavailable
 from sae_core.progress import Event, Report, silent
 from sae_core.store import Artifact, Inputs, Store, canonical, make_key, sha256_file, write_atomic
@@ -49,6 +49,7 @@ STAGES = {
         Stage("manifest", 1, "sae_core.data.manifest", "Manifest"),
         Stage("embed", 1, "sae_core.clip.embed", "Embeddings"),
         Stage("train", 1, "sae_core.sae.train", "Trained"),
+        Stage("sweep", 1, "sae_core.sae.sweep", "Swept"),
         Stage("evaluate", 1, "sae_core.evaluate.stage", "Evaluation"),
         Stage("collect", 1, "sae_core.activations.collect", "Activations"),
         Stage("interpret", 1, "sae_core.interpret.stage", "Names"),
@@ -142,6 +143,8 @@ def plan(config: RunConfig) -> dict[str, Node]:
     data = {f"{kind}:{domain}": f"{kind}:{domain}" for kind in ("manifest", "embed") for domain in config.data}
     trained_on = {role: name for role, name in data.items() if role.partition(":")[2] in config.train_domains}
     add("train", "train", config.sae, trained_on)
+    if config.sweep is not None:
+        add("sweep", "sweep", SweepRun(sae=config.sae, sweep=config.sweep), trained_on)
     add("evaluate", "evaluate", config.evaluate, {"sae": "train", **data})
     add("collect", "collect", config.collect, {"sae": "train", **data})
     add("interpret", "interpret", config.interpret, {"sae": "train", "activations": "collect", **data})
@@ -203,7 +206,7 @@ def run(
     report: Report = silent,
     runtime: Runtime = Runtime(),
 ) -> Run:
-    """Make the artifacts of `stage` (all of them for None), and whatever they need that is missing.
+    """Make the artifacts of `stage` (for None all but a sweep), and whatever they need that is missing.
 
     Returns: the Run with an outcome for every node that was needed; the last one is the stage asked for.
     Raises: InputError, Unavailable, DamagedArtifact, Cancelled; what was finished stays in the store.
@@ -213,7 +216,10 @@ def run(
     store.prepare()
     nodes = plan(config)
     keyed = keys(config, store)
-    wanted = _needed(nodes, [name for name, node in nodes.items() if stage is None or node.stage.name == stage])
+    targets = [name for name, node in nodes.items() if node.stage.name == stage or (stage is None and name != "sweep")]
+    if not targets:
+        raise InputError("nothing says what to sweep; add a section such as sweep: {k: [8, 16, 32]}, or --grid k=8,16,32")
+    wanted = _needed(nodes, targets)
     outcomes: dict[str, Outcome] = {}
     made = Run(run_id(keyed), config, outcomes)
     record(store, made.id, config, keyed)

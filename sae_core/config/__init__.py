@@ -43,3 +43,6 @@ from sae_core.config.stages import Latents as Latents
 from sae_core.config.stages import RunConfig as RunConfig
 from sae_core.config.stages import SteerConfig as SteerConfig
 from sae_core.config.stages import VisualizeConfig as VisualizeConfig
+from sae_core.config.sweep import SPARSITY as SPARSITY
+from sae_core.config.sweep import SweepConfig as SweepConfig
+from sae_core.config.sweep import SweepRun as SweepRun

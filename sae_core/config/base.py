@@ -18,6 +18,7 @@ class Runtime:
 
     device: str = "auto"
     workers: int = 0
+    tensorboard: bool = False
     executor: Literal["inline", "processes"] = "inline"
 
 

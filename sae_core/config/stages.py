@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from sae_core.config.base import LOCAL, Model
 from sae_core.config.data import Source
 from sae_core.config.sae import SaeConfig
+from sae_core.config.sweep import SweepConfig, SweepRun
 
 DOMAIN_NAME = r"[a-z][a-z0-9_]{0,31}"
 
@@ -117,6 +118,7 @@ class RunConfig(Model):
     data: dict[str, Source]
     clip: ClipConfig = ClipConfig()
     sae: SaeConfig = SaeConfig()
+    sweep: SweepConfig | None = None
     evaluate: EvaluateConfig = EvaluateConfig()
     collect: CollectConfig = CollectConfig()
     interpret: InterpretConfig = InterpretConfig()
@@ -143,6 +145,8 @@ class RunConfig(Model):
 
     @model_validator(mode="after")
     def _known_domains(self) -> RunConfig:
+        if self.sweep is not None:
+            SweepRun(sae=self.sae, sweep=self.sweep)
         named = {
             "sae.domains": self.sae.domains or (),
             "evaluate.templates": tuple(self.evaluate.templates),

@@ -14,11 +14,12 @@ import pandas as pd
 from sae_core.activations.collect import check_fit
 from sae_core.clip.embed import Embeddings
 from sae_core.clip.encoder import resolve_device
+from sae_core.clip.towers import Towers
 from sae_core.config import EvaluateConfig, Runtime
 from sae_core.data.manifest import Manifest
 from sae_core.errors import DamagedArtifact, InputError
 from sae_core.evaluate.domains import ROWS, SPLIT, Domain, evaluate_domain
-from sae_core.evaluate.texts import Towers, find_texts
+from sae_core.evaluate.texts import find_texts
 from sae_core.progress import Event, Report
 from sae_core.sae.architectures import SAE
 from sae_core.sae.quality import Quality

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sae_core.clip.embed import Embeddings
-from sae_core.clip.encoder import Encoder, load_encoder
 from sae_core.clip.prompts import class_directions, resolve_templates
+from sae_core.clip.towers import Towers
 from sae_core.data.manifest import Manifest
 from sae_core.errors import InputError, Unavailable
 from sae_core.evaluate.recall import distinct_captions
@@ -42,39 +42,6 @@ class Texts:
     classes: Classes | None = None
     captions: Captions | None = None
     notes: list[str] = field(default_factory=list)
-
-
-class Towers:
-    """Text towers by encoder id, loaded once."""
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-        self._loaded: dict[str, Encoder] = {}
-
-    def of(self, encoder_id: str) -> Encoder:
-        """The encoder that an id such as `bundled/v1` or `ViT-B-32/openai` names.
-
-        Raises: Unavailable when it cannot be found by this id, its weights are not here and cannot be fetched, or are another
-            version's.
-        """
-        if encoder_id not in self._loaded:
-            model, _, tag = encoder_id.partition("/")
-            if model == "local-dir":
-                raise Unavailable(
-                    f"{encoder_id} was read from a folder that the embeddings do not remember, so its texts are not here"
-                )
-            if model.startswith("hf-hub:"):
-                model, tag = encoder_id, ""
-            try:
-                loaded = load_encoder(model, None if model == "bundled" else tag or None, self._device)
-            except InputError as error:
-                raise Unavailable(f"the texts of {encoder_id} are not here: {error}") from None
-            if loaded.id != encoder_id:
-                raise Unavailable(
-                    f"the embeddings were made by {encoder_id}, here is {loaded.id}; embed them again to use its texts"
-                )
-            self._loaded[encoder_id] = loaded
-        return self._loaded[encoder_id]
 
 
 def find_texts(

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from sae_core.activations.index import Activations
 from sae_core.clip.embed import Embeddings
+from sae_core.clip.towers import Towers
 from sae_core.config import InterpretConfig, Latents, Runtime
 from sae_core.data.manifest import Manifest
 from sae_core.errors import InputError
-from sae_core.evaluate.texts import Towers
 from sae_core.interpret.evidence import Evidence, gather
 from sae_core.interpret.naming import TOP_K, Naming, abstention_rate, name_latents
 from sae_core.interpret.records import FIELDS, Names, clean, frame

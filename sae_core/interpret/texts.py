@@ -9,21 +9,13 @@ from numpy.typing import NDArray
 
 from sae_core.clip.embed import Embeddings
 from sae_core.clip.encoder import Encoder
+from sae_core.clip.towers import Towers
+from sae_core.clip.words import builtin_words, imagenet_words, read_by
 from sae_core.config import InterpretConfig
 from sae_core.data.manifest import Manifest
 from sae_core.errors import InputError, Unavailable
 from sae_core.evaluate.metrics import unit
-from sae_core.evaluate.texts import Towers
-from sae_core.interpret.vocabulary import (
-    GENERIC,
-    Vocabulary,
-    builtin_words,
-    from_captions,
-    imagenet_words,
-    read_by,
-    read_words,
-    vocabulary_from_words,
-)
+from sae_core.interpret.vocabulary import GENERIC, Vocabulary, from_captions, read_words, vocabulary_from_words
 
 
 def make_vocabulary(

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sae_core.clip.prompts import TextTower, class_directions, imagenet_class_names
+from sae_core.clip.prompts import TextTower, class_directions
 from sae_core.errors import InputError
 from sae_core.evaluate.metrics import unit
-from sae_core.interpret.words import OBJECTS, PRIMITIVES
 
 MAX_WORDS = 20_000
 MAX_WORD_CHARS = 80
@@ -112,50 +111,6 @@ def from_captions(captions: Sequence[str], texts: NDArray[np.float32], generic: 
     of = "; ".join(GENERIC) if generic is not None else "all distinct captions (no text tower for a generic prompt)"
     mean = rows.mean(axis=0) if generic is None else generic
     return Vocabulary("captions", tuple(words.tolist()), rows, mean.astype(np.float32), of)
-
-
-def builtin_words() -> tuple[str, ...]:
-    """The shipped words: primitives, objects, every class of the drawn world and every phrase for its primitives."""
-    return tuple(dict.fromkeys((*PRIMITIVES, *OBJECTS, *drawn_words())))
-
-
-def drawn_words() -> tuple[str, ...]:
-    """All words that mean something to the bundled demo model: the drawn world's classes, and phrases for its primitives."""
-    # Imported here, so that naming other data needs neither the drawn world nor what trained the bundled model.
-    from sae_core.clip.train_bundled.texts import NAMES
-    from sae_core.data.drawn import CLASSES
-
-    return tuple(dict.fromkeys((*CLASSES, *(noun for one, many in NAMES.values() for noun in (*many, *one)))))
-
-
-def read_by(encoder_id: str, words: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """The words that a CLIP can know, and a note on those left out.
-
-    Any text becomes an embedding, but words that the bundled demo model has never read get arbitrary ones, among which some are
-    near to any latent by chance.
-
-    Args:
-        encoder_id: such as `bundled/v1`; any other CLIP is taken to know all words.
-        words: a vocabulary.
-
-    Raises:
-        InputError: fewer than two words are left.
-    """
-    if not encoder_id.startswith("bundled/"):
-        return tuple(words), ""
-    known = set(drawn_words())
-    kept = tuple(word for word in words if word.lower() in known)
-    if len(kept) < 2:
-        raise InputError(
-            f"of {len(words)} words the bundled demo model has read {len(kept)}; use vocabulary builtin or a CLIP that knows them"
-        )
-    left = len(words) - len(kept)
-    return kept, f"{left} words that the bundled demo model has never read are left out" if left else ""
-
-
-def imagenet_words() -> tuple[str, ...]:
-    """The distinct ImageNet class names that open_clip packages (two pairs of classes share a name)."""
-    return tuple(dict.fromkeys(imagenet_class_names()))
 
 
 def read_words(path: str | Path) -> tuple[str, ...]:

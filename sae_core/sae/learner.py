@@ -30,7 +30,7 @@ class Learner:
             halved: screen in bf16, see `screen`.
         """
         self.configs, self.plans, self.members = tuple(configs), tuple(plans), len(configs)
-        self.width = len(first[0]["W_dec"])
+        self.width, self.halved = len(first[0]["W_dec"]), halved
         self.objective = objective_of([config.architecture for config in configs], self.width, halved)
         self.weights = {name: _stacked([weights[name] for weights in first]) for name in first[0]}
         trained = [name for name in self.weights if name not in self.objective.frozen]

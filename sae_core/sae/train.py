@@ -13,13 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sae_core.config import Runtime, SaeConfig, validate
+from sae_core.config import SPARSITY, Runtime, SaeConfig, validate
 from sae_core.errors import InputError
 from sae_core.progress import Event, Report, silent
+from sae_core.sae import controls
 from sae_core.sae.architectures import SAE
 from sae_core.sae.batches import Arrays, Pool, held_out
 from sae_core.sae.formats import CONFIG, WEIGHTS, describe, load_sae, write_weights
+from sae_core.sae.log import Log
 from sae_core.sae.monitor import measure
+from sae_core.sae.quality import Quality
+from sae_core.sae.recipe import scaling
+from sae_core.sae.rows import HELD_OUT, MOST_HELD_OUT, Rows, pick_device, training_rows
 from sae_core.sae.trainer import Trainer
 from sae_core.store import Inputs, canonical, write_atomic
 
@@ -29,8 +34,6 @@ if TYPE_CHECKING:
     from sae_core.clip.embed import Embeddings
 
 VERSION = 1
-HELD_OUT, MOST_HELD_OUT = 0.1, 2048
-"""Share of the training rows, and the most of them, on which the best weights are chosen."""
 
 
 class Trained:
@@ -78,11 +81,11 @@ def run(
     """
     device = pick_device(runtime.device)
     out_dir.mkdir(parents=True, exist_ok=True)
-    train, test, groups, encoder = _domains(inputs)
-    sae, trainer = _fit(config, train, groups, encoder, out_dir, report, device)
-    with trainer.threads():
-        metrics = _measured(sae, trainer, train, test, report)
-    _write(sae, trainer, metrics, out_dir)
+    rows = training_rows(inputs)
+    if controls.is_fitted(config.architecture):
+        _compute(config, rows, out_dir, report, device)
+    else:
+        _learn(config, rows, out_dir, report, device, runtime.tensorboard)
     return Trained.load(out_dir)
 
 
@@ -100,8 +103,9 @@ def train_sae(
 
     Args:
         x: raw embeddings: [n, d], or a list of such arrays or of `.npy` files (memory-mapped), or an `Embeddings`.
-        architecture: "topk", "relu_l1", or a mapping such as {"kind": "topk", "k": 32}.
-        k: codes a row, for topk (32 unless told).
+        architecture: a kind such as "topk", "batch_topk", "jumprelu", or a mapping such as {"kind": "topk", "k": 32}.
+        k: codes a row (32 unless told), of every architecture that has a setting for it: l0 of "gated" and "jumprelu",
+            components of "pca".
         width: number of latents.
         seed: of first weights and batches.
         report, device: see `Runtime`.
@@ -111,25 +115,16 @@ def train_sae(
     """
     kind: dict[str, Any] = {"kind": architecture} if isinstance(architecture, str) else dict(architecture)
     if k is not None:
-        kind["k"] = k
+        kind[SPARSITY.get(kind["kind"], "k")] = k
     config = validate(SaeConfig, {"architecture": kind, "width": width, "seed": seed, **settings}, "train_sae")
     source = _source(x)
     encoder = getattr(source, "encoder", None)
     pool = Pool([(source, np.arange(source.n))], source.d)
+    if controls.is_fitted(config.architecture):
+        mean, scale = scaling(pool, config.scaling)
+        return controls.fit(config, pool, mean, scale, encoder, pick_device(device), report).sae
     sae, _ = _fit(config, pool, np.arange(pool.n), encoder, None, report, pick_device(device))
     return sae
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device of a runtime's name; `auto` is CUDA where there is one. Raises InputError on one that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(f"device {name!r} is not available here; use cpu or auto") from None
-    return device
 
 
 def _fit(
@@ -140,6 +135,7 @@ def _fit(
     out_dir: Path | None,
     report: Report,
     device: torch.device,
+    events: bool = False,
 ) -> tuple[SAE, Trainer]:
     if pool.n < 2:
         raise InputError(f"there are {pool.n} rows to train on; give at least 2 embeddings")
@@ -147,50 +143,38 @@ def _fit(
     facts = {"version": VERSION, "config": config.model_dump(mode="json"), "rows": pool.n, "d": pool.d, "encoder": encoder}
     # The device too: a state made on one goes on with other roundings on another.
     identity = hashlib.sha256(canonical({**facts, "device": device.type})).hexdigest()
-    trainer = Trainer(config, pool.without(aside), pool.only(aside), out_dir, encoder, identity, report, device)
+    trainer = Trainer(config, pool.without(aside), pool.only(aside), out_dir, encoder, identity, report, device, events)
     return trainer.run(), trainer
 
 
-def _domains(inputs: Inputs) -> tuple[Pool, Pool, NDArray[np.int64], str]:
-    """Training rows, test rows, near-duplicate groups of the training rows, and the encoder, over all domains."""
-    from sae_core.clip.embed import Embeddings
-    from sae_core.data.manifest import Manifest
-
-    train, test, groups = [], [], []
-    width, encoder = 0, ""
-    for place, (domain, folder) in enumerate(inputs.domains("embed").items()):
-        embeddings, manifest = Embeddings.load(folder), Manifest.load(inputs[f"manifest:{domain}"])
-        if place and (embeddings.d, embeddings.encoder) != (width, encoder):
-            raise InputError(
-                f"domain {domain}: embeddings of {embeddings.encoder} ({embeddings.d} wide) cannot be trained on together with "
-                f"those of {encoder} ({width} wide); choose sae.domains"
-            )
-        width, encoder = embeddings.d, embeddings.encoder
-        images = np.asarray(embeddings.images, dtype=np.int64)
-        training = np.zeros(manifest.n, dtype=bool)
-        training[manifest.split_rows("train")] = True
-        rows = np.flatnonzero(training[images])
-        train.append((embeddings, rows))
-        test.append((embeddings, np.flatnonzero(~training[images])))
-        # Groups are numbered within a manifest; pairing with the domain keeps two domains' numbers apart.
-        groups.append(manifest.table["group"].to_numpy(np.int64)[images[rows]] * len(inputs.paths) + place)
-    return Pool(train, width), Pool(test, width), np.concatenate(groups), encoder
+def _measured(sae: SAE, train: Pool, test: Pool, device: torch.device, report: Report) -> tuple[dict[str, float], Quality]:
+    """The artifact's metrics but for `loss` (see `Trained.metrics`), and the quality on the test rows."""
+    on_test = measure(sae, test, device, lambda _: report(Event("train", 1, 1)))
+    on_train = measure(sae, train, device, lambda _: report(Event("train", 1, 1)))
+    silent_everywhere = float((on_test.counts + on_train.counts == 0).double().mean())
+    return {**on_test.metrics(), "dead_fraction": silent_everywhere}, on_test
 
 
-def _measured(sae: SAE, trainer: Trainer, train: Pool, test: Pool, report: Report) -> dict[str, float]:
-    """The artifact's metrics; see `Trained.metrics`."""
-    total = trainer.plan.steps
-    on_test = measure(sae, test, trainer.device, lambda _: report(Event("train", total, total)))
-    on_train = measure(sae, train, trainer.device, lambda _: report(Event("train", total, total)))
-    silent_everywhere = (on_test.counts + on_train.counts == 0).double().mean()
-    return {**on_test.metrics(), "dead_fraction": float(silent_everywhere), "loss": trainer.keeper.loss_of(on_test)}
+def _compute(config: SaeConfig, rows: Rows, out_dir: Path, report: Report, device: torch.device) -> None:
+    """A control that is computed, not trained: its artifact has one line of metrics."""
+    mean, scale = scaling(rows.train, config.scaling)
+    fitted = controls.fit(config, rows.train, mean, scale, rows.encoder, device, report)
+    metrics, on_test = _measured(fitted.sae, rows.train, rows.test, device, report)
+    metrics["loss"] = on_test.squared_error * on_test.d * scale**2
+    log = Log(out_dir, {})
+    log.note(f"{config.architecture.kind} | {rows.train.n} rows of {rows.train.d} | computed, not trained")
+    log.step({"step": 1, "epoch": 1.0, **metrics})
+    training = {"config": config.model_dump(mode="json"), "rows": rows.train.n, "held_out_rows": 0, **fitted.about}
+    _write(fitted.sae, training, metrics, out_dir)
 
 
-def _write(sae: SAE, trainer: Trainer, metrics: dict[str, float], out_dir: Path) -> None:
-    """The final weights and `config.json`; whatever a killed attempt left half written is removed."""
-    plan = trainer.plan
+def _learn(config: SaeConfig, rows: Rows, out_dir: Path, report: Report, device: torch.device, events: bool) -> None:
+    sae, trainer = _fit(config, rows.train, rows.groups, rows.encoder, out_dir, report, device, events)
+    with trainer.threads():
+        metrics, on_test = _measured(sae, rows.train, rows.test, device, report)
+    plan, keeper = trainer.plan, trainer.keeper
     training = {
-        "config": trainer.config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json"),
         "rows": trainer.pool.n,
         "held_out_rows": trainer.held.n,
         "steps": plan.steps,
@@ -198,10 +182,16 @@ def _write(sae: SAE, trainer: Trainer, metrics: dict[str, float], out_dir: Path)
         "lr": plan.lr,
         "epochs": round(plan.steps * plan.batch / trainer.pool.n, 4),
         "dead_after": plan.dead_after,
-        "kept_step": trainer.keeper.step if trainer.keeper.weights else plan.steps,
-        "held_out_loss": trainer.keeper.facts()["loss"],
+        "kept_step": keeper.step if keeper.weights else plan.steps,
+        "held_out_loss": keeper.facts()["loss"],
         "dead_fraction_over": "train and test rows",
+        "bf16_screening": trainer.halved,
     }
+    _write(sae, training, {**metrics, "loss": keeper.loss_of(on_test)}, out_dir)
+
+
+def _write(sae: SAE, training: dict[str, Any], metrics: dict[str, float], out_dir: Path) -> None:
+    """The final weights and `config.json`; whatever a killed attempt left half written is removed."""
     write_weights(sae, out_dir / WEIGHTS)
     write_atomic(out_dir / CONFIG, json.dumps({**describe(sae), "training": training, "metrics": metrics}, indent=2).encode())
     shutil.rmtree(out_dir / "state", ignore_errors=True)

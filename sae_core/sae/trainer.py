@@ -51,6 +51,7 @@ class Trainer:
         identity: str,
         report: Report,
         device: torch.device,
+        events: bool = False,
     ) -> None:
         """
         Args:
@@ -62,10 +63,11 @@ class Trainer:
             identity: of the configuration and the data; a state of another one is not resumed.
             report: told of progress; may raise `Cancelled`.
             device: where to compute.
+            events: whether the metrics are written for TensorBoard as well.
         """
         self.config, self.pool, self.held, self.folder = config, pool, held, folder
         self.report, self.device, self.encoder_id = report, device, encoder_id
-        self.identity = identity
+        self.identity, self.events = identity, events
         self.plan = recipe.plan(config, pool.n)
 
     # ------------------------------------------------------------ state
@@ -166,7 +168,7 @@ class Trainer:
             shutil.rmtree(self.folder / "state")  # or rotation would take its higher steps for the later ones
             found = None
         self._begin(found)
-        self.log = Log(self.folder, found.facts["logs"] if found is not None else {})
+        self.log = Log(self.folder, found.facts["logs"] if found is not None else {}, self.events)
         if found is not None:
             self._restore(found)
             self._say(f"going on from step {self.step}")

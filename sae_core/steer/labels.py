@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from sae_core.clip.embed import Embeddings
 from sae_core.clip.prompts import class_directions
+from sae_core.clip.towers import Towers
 from sae_core.data.manifest import Manifest
 from sae_core.errors import InputError, Unavailable
 from sae_core.evaluate.metrics import unit
-from sae_core.evaluate.texts import Towers
 from sae_core.interpret.records import clean
 from sae_core.interpret.texts import caption_vocabulary, check_width
 

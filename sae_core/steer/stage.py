@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sae_core.activations.index import Activations
+from sae_core.clip.towers import Towers
 from sae_core.config import Edit, Runtime, SteerConfig
 from sae_core.errors import InputError
-from sae_core.evaluate.texts import Towers
 from sae_core.progress import Event, Report
 from sae_core.steer.edits import Recipe, advice
 from sae_core.steer.labels import labels_of

@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from sae_core import pipeline
+from sae_core.clip import towers
 from sae_core.config import EvaluateConfig, RunConfig, Runtime, validate
 from sae_core.errors import DamagedArtifact, InputError, Unavailable
-from sae_core.evaluate import stage, texts
+from sae_core.evaluate import stage
 from sae_core.evaluate.metrics import caption_hits
 from sae_core.evaluate.recall import KS, distinct_captions
 from sae_core.pipeline import Run
@@ -140,7 +141,7 @@ def test_log_lines(run: tuple[Run, Store]) -> None:
 
 
 def test_zero_shot_with_a_text_tower(run: tuple[Run, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts, "load_encoder", lambda *_: FixedTower())
+    monkeypatch.setattr(towers, "load_encoder", lambda *_: FixedTower())
     config = EvaluateConfig(templates={"classed": ("a {} drawn by hand", "{}")}, bootstrap=200)
     found = stage.run(config, inputs_of(run[0]), tmp_path, silent, Runtime())
     manifest = run[0].load("manifest:classed")
@@ -188,14 +189,14 @@ def test_zero_shot_with_a_text_tower(run: tuple[Run, Store], tmp_path: Path, mon
 def test_an_encoder_that_is_not_here(encoder: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(Unavailable, match=message):
-        texts.Towers("cpu").of(encoder)
+        towers.Towers("cpu").of(encoder)
 
 
 def test_an_encoder_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts, "load_encoder", lambda *_: FixedTower())
-    assert texts.Towers("cpu").of("ViT-B-32/openai").id == "ViT-B-32/openai"
+    monkeypatch.setattr(towers, "load_encoder", lambda *_: FixedTower())
+    assert towers.Towers("cpu").of("ViT-B-32/openai").id == "ViT-B-32/openai"
     with pytest.raises(Unavailable, match=r"made by bundled/v0, here is ViT-B-32/openai"):
-        texts.Towers("cpu").of("bundled/v0")
+        towers.Towers("cpu").of("bundled/v0")
 
 
 def test_same_seed_same_report(run: tuple[Run, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

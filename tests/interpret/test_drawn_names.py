@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from sae_core.clip.encoder import load_encoder
+from sae_core.clip.words import drawn_words
 from sae_core.config import InterpretConfig
 from sae_core.data import drawn
 from sae_core.interpret.naming import name_latents, random_directions
-from sae_core.interpret.vocabulary import Vocabulary, drawn_words, vocabulary_from_words
+from sae_core.interpret.vocabulary import Vocabulary, vocabulary_from_words
 
 EACH = 16
 

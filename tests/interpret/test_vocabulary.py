@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sae_core.data.drawn import CLASSES
 from sae_core.errors import InputError
 from sae_core.evaluate.metrics import unit
 from sae_core.interpret import vocabulary
-from sae_core.interpret.words import OBJECTS, PRIMITIVES
 
 
 class Letters:
@@ -21,34 +19,6 @@ class Letters:
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return np.array([[text.count(letter) + 0.1 for letter in "abcdefghijkl"] for text in texts], dtype=np.float32)
-
-
-def test_the_shipped_words_cover_primitives_objects_and_every_drawn_class() -> None:
-    words = vocabulary.builtin_words()
-    assert len(words) == len(set(words)) >= 300
-    assert set(CLASSES) <= set(words)
-    assert not set(PRIMITIVES) & set(OBJECTS)
-    for asked in ("lines", "curves", "corners", "spiral", "grid", "parallel lines", "hatching", "dots", "circle"):
-        assert asked in PRIMITIVES
-    assert all(word == word.strip() and 0 < len(word) <= vocabulary.MAX_WORD_CHARS for word in words)
-
-
-def test_the_bundled_model_is_only_asked_for_words_it_has_read() -> None:
-    everything = vocabulary.builtin_words()
-    kept, note = vocabulary.read_by("bundled/v1", everything)
-    assert set(kept) == set(vocabulary.drawn_words())
-    assert {"house", "spiral", "straight lines", "hatching", "dots"} <= set(kept)
-    assert f"{len(everything) - len(kept)} words" in note
-    assert vocabulary.read_by("ViT-B-32/openai", everything) == (everything, "")
-    assert vocabulary.read_by("bundled/v1", ["House", "harpsichord", "key"])[0] == ("House", "key")
-    with pytest.raises(InputError, match="has read 1"):
-        vocabulary.read_by("bundled/v1", ["house", "harpsichord"])
-
-
-def test_imagenet_words_are_distinct() -> None:
-    words = vocabulary.imagenet_words()
-    assert len(words) == len(set(words)) > 990
-    assert "tench" in words
 
 
 def test_words_become_the_mean_of_their_templates() -> None:

@@ -291,13 +291,13 @@ class _Step(torch.autograd.Function):
     """H(x - θ) whose gradient for θ is the kernel's, as in the paper's appendix; none for x."""
 
     @staticmethod
-    def forward(ctx, x, theta, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+    def forward(ctx, x, theta, width):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x, theta)
         ctx.width = width
         return (x > theta).to(x)
 
     @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
         x, theta = ctx.saved_tensors
         kernel = ((x - theta).abs() < ctx.width / 2).to(x)
         return None, (-kernel / ctx.width * grad).sum(0), None
@@ -307,13 +307,13 @@ class _Jump(torch.autograd.Function):
     """x H(x - θ), with the kernel's gradient for θ and H for x."""
 
     @staticmethod
-    def forward(ctx, x, theta, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+    def forward(ctx, x, theta, width):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x, theta)
         ctx.width = width
         return x * (x > theta)
 
     @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
         x, theta = ctx.saved_tensors
         kernel = ((x - theta).abs() < ctx.width / 2).to(x)
         return grad * (x > theta), (-theta * kernel / ctx.width * grad).sum(0), None

@@ -18,7 +18,7 @@ class JumpReluObjective:
         dL/dpre_ij = <G_i, W_dec_j> H(pre_ij - θ_j)
         dL/dθ_j    = -(1/ε) Σ_i K((pre_ij - θ_j)/ε) (θ_j <G_i, W_dec_j> + 2c (L0 / l0 - 1) / (B l0))
 
-    with K the rectangle, 1 within ±½. The quadratic penalty about a target is in that paper too (and in dictionary_learning): with
+    with K the rectangle, 1 within ±½. The quadratic penalty about a target is in that paper too, and in dictionary_learning: with
     a fixed λ users report an L0 that will not fall. ε is a share of the mean threshold at the start.
     """
 

@@ -1,6 +1,14 @@
-"""The shipped vocabulary: visual primitives first, then common objects, each a noun phrase that follows "a drawing of"."""
+"""Words to compare images with: visual primitives, common objects, class names, and which of them a CLIP can know.
+
+The shipped lists are noun phrases that follow "a drawing of". They name latents, and they are the concepts of the text control.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sae_core.clip.prompts import imagenet_class_names
+from sae_core.errors import InputError
 
 
 def _phrases(text: str) -> tuple[str, ...]:
@@ -56,3 +64,47 @@ OBJECTS: tuple[str, ...] = _phrases(
     """
 )
 """Words for what a drawing shows."""
+
+
+def builtin_words() -> tuple[str, ...]:
+    """The shipped words: primitives, objects, every class of the drawn world and every phrase for its primitives."""
+    return tuple(dict.fromkeys((*PRIMITIVES, *OBJECTS, *drawn_words())))
+
+
+def drawn_words() -> tuple[str, ...]:
+    """All words that mean something to the bundled demo model: the drawn world's classes, and phrases for its primitives."""
+    # Imported here, so that naming other data needs neither the drawn world nor what trained the bundled model.
+    from sae_core.clip.train_bundled.texts import NAMES
+    from sae_core.data.drawn import CLASSES
+
+    return tuple(dict.fromkeys((*CLASSES, *(noun for one, many in NAMES.values() for noun in (*many, *one)))))
+
+
+def imagenet_words() -> tuple[str, ...]:
+    """The distinct ImageNet class names that open_clip packages (two pairs of classes share a name)."""
+    return tuple(dict.fromkeys(imagenet_class_names()))
+
+
+def read_by(encoder_id: str, words: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """The words that a CLIP can know, and a note on those left out.
+
+    Any text becomes an embedding, but words that the bundled demo model has never read get arbitrary ones, among which some are
+    near to any latent by chance.
+
+    Args:
+        encoder_id: such as `bundled/v1`; any other CLIP is taken to know all words.
+        words: a vocabulary.
+
+    Raises:
+        InputError: fewer than two words are left.
+    """
+    if not encoder_id.startswith("bundled/"):
+        return tuple(words), ""
+    known = set(drawn_words())
+    kept = tuple(word for word in words if word.lower() in known)
+    if len(kept) < 2:
+        raise InputError(
+            f"of {len(words)} words the bundled demo model has read {len(kept)}; use vocabulary builtin or a CLIP that knows them"
+        )
+    left = len(words) - len(kept)
+    return kept, f"{left} words that the bundled demo model has never read are left out" if left else ""

@@ -1,0 +1,270 @@
+"""The sweep stage: a grid of dictionaries on one pass over the data, and the Pareto table of L0 against R² that comes of it.
+
+Every batch is read, scaled and shuffled once. Members of the TopK family with the same kind and width are stacked, so that their
+encoders are one GEMM; the others learn from the same batch one after the other. The batches follow from `sae.seed`; a member's
+own seed sets its first weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sae_core.config import Runtime, SaeConfig, SweepRun
+from sae_core.errors import Cancelled, InputError
+from sae_core.progress import Event, Report, silent
+from sae_core.sae import checkpoint, controls, recipe
+from sae_core.sae.architectures import SAE
+from sae_core.sae.batches import Batches, Pool, held_out
+from sae_core.sae.formats import CONFIG, WEIGHTS, describe, load_sae, write_weights
+from sae_core.sae.keeper import Keeper, look_every
+from sae_core.sae.learner import Learner
+from sae_core.sae.monitor import fitting_threads, is_small, measure
+from sae_core.sae.objectives.topk import Member
+from sae_core.sae.rows import HELD_OUT, MOST_HELD_OUT, pick_device, training_rows
+from sae_core.sae.screen import halving_pays
+from sae_core.store import Inputs, canonical, write_atomic
+
+VERSION = 1
+TABLE, MEMBERS = "sweep.json", "members"
+MOST_STACKED = 8
+"""Members in one stack: more gain nothing, and their pre-activations would outgrow the cache."""
+STATE_SECONDS = 10.0
+
+
+class Swept:
+    """A sweep artifact, read back."""
+
+    def __init__(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        self.folder, self._rows = folder, rows
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Swept:
+        """Read the artifact in a folder."""
+        return cls(Path(folder), json.loads((Path(folder) / TABLE).read_text(encoding="utf-8"))["members"])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each member: name, architecture, sparsity, width, lr, seed, its metrics on the test rows, and `pareto`."""
+        return pd.DataFrame(self._rows)
+
+    def sae(self, name: str) -> SAE:
+        """The dictionary of one member. Raises InputError for a name that is not in the table."""
+        if name not in {row["name"] for row in self._rows}:
+            raise InputError(f"the sweep has no member {name!r}; its table lists them")
+        return load_sae(self.folder / MEMBERS / name)
+
+    def metrics(self) -> dict[str, float]:
+        """members, and the best r2 among them with its l0."""
+        best = max(self._rows, key=lambda row: row["r2"])
+        return {"members": float(len(self._rows)), "best_r2": best["r2"], "best_r2_l0": best["l0"]}
+
+
+def run(config: SweepRun, inputs: Inputs, out_dir: Path, report: Report = silent, runtime: Runtime = Runtime()) -> Swept:
+    """Train every member on the training rows of the domains in `inputs`, resuming what a killed attempt left in `out_dir`.
+
+    Raises: InputError on rows that do not suit, or when a member diverges (it is named); Cancelled, with the state saved.
+    """
+    device = pick_device(runtime.device)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    rows = training_rows(inputs)
+    sweep = Sweep(config, rows.train, rows.groups, rows.encoder, out_dir, report, device)
+    with sweep.threads():
+        found = sweep.run()
+        table = [_row(name, member, found[name], rows.test, rows.train, device) for name, member in config.members().items()]
+    for row, best in zip(table, pareto([(row["l0"], row["r2"]) for row in table]), strict=True):
+        row["pareto"] = best
+    for name, sae in found.items():
+        folder = out_dir / MEMBERS / name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_weights(sae, folder / WEIGHTS)
+        write_atomic(folder / CONFIG, json.dumps(describe(sae), indent=2).encode())
+    write_atomic(out_dir / TABLE, json.dumps({"members": table, "steps": sweep.steps, "batch": sweep.batch}, indent=2).encode())
+    shutil.rmtree(out_dir / "state", ignore_errors=True)
+    return Swept.load(out_dir)
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Whether no other point (L0, R²) has as few latents and explains more, or explains as much with fewer.
+
+    >>> pareto([(8, 0.7), (16, 0.9), (16, 0.8), (32, 0.9)])
+    [True, True, False, False]
+    """
+    return [not any(l0 <= mine and r2 >= own and (l0 < mine or r2 > own) for l0, r2 in points) for mine, own in points]
+
+
+class Sweep:
+    """One training of many."""
+
+    def __init__(
+        self,
+        config: SweepRun,
+        pool: Pool,
+        groups: NDArray[np.int64],
+        encoder_id: str | None,
+        folder: Path | None,
+        report: Report,
+        device: torch.device,
+    ) -> None:
+        self.members = config.members()
+        self._config, self._folder, self._report, self._device, self._encoder = config.sae, folder, report, device, encoder_id
+        aside = held_out(groups, HELD_OUT, MOST_HELD_OUT, config.sae.seed)
+        self._pool, self._held = pool.without(aside), pool.only(aside)
+        plan = recipe.plan(config.sae, self._pool.n)
+        self.steps, self.batch = plan.steps, plan.batch
+        facts = {"version": VERSION, "config": config.model_dump(mode="json"), "rows": pool.n, "d": pool.d, "device": device.type}
+        self._identity = hashlib.sha256(canonical(facts)).hexdigest()
+
+    def threads(self) -> Any:
+        """The number of threads that suits the largest stack."""
+        return fitting_threads(max(self._work(stack) for stack in self._stacks()) if self._trained() else 0)
+
+    def run(self) -> dict[str, SAE]:
+        """The dictionary of every member."""
+        mean, scale = recipe.scaling(self._pool, self._config.scaling)
+        made = {
+            name: controls.fit(member, self._pool, mean, scale, self._encoder, self._device, self._report).sae
+            for name, member in self.members.items()
+            if controls.is_fitted(member.architecture)
+        }
+        return {**made, **(self._learn(mean, scale) if self._trained() else {})}
+
+    # ------------------------------------------------------------ parts
+
+    def _trained(self) -> dict[str, SaeConfig]:
+        return {name: member for name, member in self.members.items() if not controls.is_fitted(member.architecture)}
+
+    def _stacks(self) -> Iterator[list[str]]:
+        """Names of members that learn as one."""
+        alike: dict[tuple[str, int, str], list[str]] = {}
+        for name, member in self._trained().items():
+            # Of a matryoshka the groups are part of the shape.
+            shape = str(getattr(member.architecture, "groups", "")) if isinstance(member.architecture, Member) else name
+            alike.setdefault((member.architecture.kind, member.width, shape), []).append(name)
+        for names in alike.values():
+            for start in range(0, len(names), MOST_STACKED):
+                yield names[start : start + MOST_STACKED]
+
+    def _work(self, stack: list[str]) -> int:
+        return self.batch * len(stack) * self.members[stack[0]].width * self._pool.d
+
+    def _learn(self, mean: Tensor, scale: float) -> dict[str, SAE]:
+        batches = Batches(self._pool, self.batch, self._config.seed, lambda x: ((x - mean) * scale).to(self._device))
+        found = None if self._folder is None else checkpoint.load(self._folder / "state", self._say)
+        if self._folder is not None and found is not None and found.facts["identity"] != self._identity:
+            shutil.rmtree(self._folder / "state")
+            found = None
+        learners, keepers = self._learners(batches, mean, scale, None if found is None else found.facts["halved"])
+        step = 0
+        if found is not None:
+            step = found.step
+            for number, learner in enumerate(learners):
+                learner.restore(_part(found.tensors, f"learner{number}."))
+            for name, keeper in keepers.items():
+                keeper.restore(found.facts["kept"][name], _part(found.tensors, f"kept.{name}."))
+            self._say(f"going on from step {step}")
+        every, saved = look_every(recipe.plan(self._config, self._pool.n), self._held.n), time.monotonic()
+        try:
+            while step < self.steps:
+                u = batches.at(step)
+                for learner in learners:
+                    self._step(learner, u, step)
+                step += 1
+                if self._held.n and (step % every == 0 or step == self.steps):
+                    looks = {name: keeper.look(step) for name, keeper in keepers.items()}
+                    best = max(look["held_out_r2"] for look in looks.values())
+                    self._report(Event("sweep", step, self.steps, {"members": float(len(keepers)), "best_held_out_r2": best}))
+                elif step % self._config.log_every == 0 or step == self.steps:
+                    self._report(Event("sweep", step, self.steps))
+                if self._folder is not None and time.monotonic() - saved > STATE_SECONDS:
+                    self._save(step, learners, keepers)
+                    saved = time.monotonic()
+        except Cancelled:
+            if self._folder is not None:
+                self._save(step, learners, keepers)
+            raise
+        return {name: keeper.sae() for name, keeper in keepers.items()}
+
+    def _learners(
+        self, batches: Batches, mean: Tensor, scale: float, halved: list[bool] | None
+    ) -> tuple[list[Learner], dict[str, Keeper]]:
+        learners: list[Learner] = []
+        keepers: dict[str, Keeper] = {}
+        for number, stack in enumerate(self._stacks()):
+            configs = [self.members[name] for name in stack]
+            plans = [recipe.plan(config, self._pool.n) for config in configs]
+            first = [
+                {name: tensor.to(self._device) for name, tensor in recipe.first_weights(config, self._pool, mean, scale).items()}
+                for config in configs
+            ]
+            pays = halved[number] if halved is not None else self._pays(stack, first[0], batches)
+            learners.append(Learner(configs, plans, first, pays))
+            for member, name in enumerate(stack):
+                keepers[name] = Keeper(learners[-1], member, self._held, mean.to(self._device), scale, self._encoder)
+        return learners, keepers
+
+    def _pays(self, stack: list[str], first: dict[str, Tensor], batches: Batches) -> bool:
+        architecture = self.members[stack[0]].architecture
+        if not isinstance(architecture, Member) or is_small(self._work(stack[:1])):
+            return False
+        return halving_pays(first, batches.at(0), architecture.k)
+
+    def _step(self, learner: Learner, u: Tensor, step: int) -> None:
+        outcome = learner.update(u, step)
+        if not bool(torch.isfinite(outcome.losses).all()):
+            worst = int((~torch.isfinite(outcome.losses)).nonzero()[0])
+            config = learner.configs[worst]
+            name = next(name for name, member in self.members.items() if member is config)
+            raise InputError(f"sweep member {name} diverged at step {step}; leave its lr ({learner.plans[worst].lr:.2g}) out")
+
+    def _save(self, step: int, learners: list[Learner], keepers: dict[str, Keeper]) -> None:
+        assert self._folder is not None
+        tensors = {
+            f"learner{number}.{name}": tensor
+            for number, learner in enumerate(learners)
+            for name, tensor in learner.state().items()
+        }
+        for name, keeper in keepers.items():
+            tensors.update({f"kept.{name}.{part}": tensor for part, tensor in keeper.weights.items()})
+        facts = {
+            "identity": self._identity,
+            "kept": {name: keeper.facts() for name, keeper in keepers.items()},
+            "halved": [learner.halved for learner in learners],
+        }
+        checkpoint.save(self._folder / "state", checkpoint.State(step, facts, tensors))
+
+    def _say(self, text: str) -> None:
+        self._report(Event("sweep", 0, self.steps, {}, text))
+
+
+def _row(name: str, member: SaeConfig, sae: SAE, test: Pool, train: Pool, device: torch.device) -> dict[str, Any]:
+    on_test, on_train = measure(sae, test, device), measure(sae, train, device)
+    architecture = member.architecture
+    silent_everywhere = float((on_test.counts + on_train.counts == 0).double().mean())
+    lr = recipe.plan(member, train.n).lr if not controls.is_fitted(architecture) else math.nan
+    return {
+        "name": name,
+        "architecture": architecture.kind,
+        "k": getattr(architecture, "k", getattr(architecture, "l0", getattr(architecture, "components", None))),
+        "width": sae.m,
+        "lr": None if math.isnan(lr) else lr,
+        "seed": member.seed,
+        **on_test.metrics(),
+        "dead_fraction": silent_everywhere,
+    }
+
+
+def _part(tensors: Any, prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
