@@ -16,6 +16,7 @@ from .api import training_plan as training_plan
 from .clip.embed import Embeddings as Embeddings
 from .clip.encoder import Encoder as Encoder
 from .clip.encoder import load_encoder as load_encoder
+from .clip.encoder import requirements_of as requirements_of
 from .clip.towers import Towers as Towers
 from .clip.words import builtin_words as builtin_words
 from .config import Edit as Edit
@@ -40,6 +41,8 @@ from .publish.card import model_card as model_card
 from .publish.folder import export_run as export_run
 from .sae.architectures import SAE as SAE
 from .sae.formats import load_sae as load_sae
+from .sae.recipe import width_advice as width_advice
+from .sae.sweep import Swept as Swept
 from .sae.train import train_sae as train_sae
 from .steer.edits import Recipe as Recipe
 from .steer.edits import steer as steer

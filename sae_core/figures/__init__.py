@@ -14,10 +14,12 @@ from sae_core.figures.charts import (
     probability_bars,
     training_curves,
 )
+from sae_core.figures.front import pareto
 from sae_core.figures.sheet import image_grid
-from sae_core.figures.style import CLIP, COLOURS, CONDITIONS, CONTROL, PHOTO, SAE, SKETCH, domain_colours
+from sae_core.figures.style import ARCHITECTURES, CLIP, COLOURS, CONDITIONS, CONTROL, PHOTO, SAE, SKETCH, domain_colours
 
 __all__ = [
+    "ARCHITECTURES",
     "CLIP",
     "COLOURS",
     "CONDITIONS",
@@ -32,6 +34,7 @@ __all__ = [
     "histogram_by_domain",
     "image_grid",
     "label_curves",
+    "pareto",
     "probability_bars",
     "training_curves",
 ]

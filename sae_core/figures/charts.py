@@ -180,6 +180,7 @@ _METRIC_TITLES = {
     "r2": "R² (centred)",
     "dead_fraction": "dead latents (share)",
     "embeddings_per_second": "embeddings a second",
+    "best_held_out_r2": "best R² so far (held-out rows)",
 }
 
 

@@ -12,6 +12,20 @@ COLOURS: Mapping[str, str] = {"sketch": SKETCH, "photo": PHOTO, "clip": CLIP, "s
 CONDITIONS: Mapping[str, str] = {"CLIP": CLIP, "CLIP+SAE": SAE, "mean ablation": CONTROL}
 """What an embedding is replaced by before it is classified, and the colour that says so."""
 
+ARCHITECTURES: Mapping[str, tuple[str, str]] = {
+    "topk": (SAE, "circle"),
+    "batch_topk": ("#0d9488", "square"),
+    "matryoshka": ("#db2777", "diamond"),
+    "relu_l1": ("#65a30d", "triangle-up"),
+    "gated": ("#b45309", "triangle-down"),
+    "jumprelu": ("#dc2626", "star"),
+    "random": (CONTROL, "x"),
+    "pca": (CONTROL, "cross"),
+    "kmeans": (CONTROL, "hexagon-open"),
+    "splice": (CONTROL, "square-open"),
+}
+"""Colour and shape of each architecture; controls are grey. A colour has a contrast of 3 on white and on the dark page."""
+
 GRID = "rgba(128,128,128,0.25)"
 
 

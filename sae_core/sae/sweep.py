@@ -209,17 +209,20 @@ class Sweep:
                 {name: tensor.to(self._device) for name, tensor in recipe.first_weights(config, self._pool, mean, scale).items()}
                 for config in configs
             ]
-            pays = halved[number] if halved is not None else self._pays(stack, first[0], batches)
-            learners.append(Learner(configs, plans, first, pays))
+            learner = Learner(configs, plans, first)
+            if halved[number] if halved is not None else self._pays(learner, batches.at(0)):
+                learner = Learner(configs, plans, first, halved=True)
+            learners.append(learner)
             for member, name in enumerate(stack):
                 keepers[name] = Keeper(learners[-1], member, self._held, mean.to(self._device), scale, self._encoder)
         return learners, keepers
 
-    def _pays(self, stack: list[str], first: dict[str, Tensor], batches: Batches) -> bool:
-        architecture = self.members[stack[0]].architecture
-        if not isinstance(architecture, Member) or is_small(self._work(stack[:1])):
+    def _pays(self, learner: Learner, u: Tensor) -> bool:
+        architectures = [config.architecture for config in learner.configs]
+        ks = [architecture.k for architecture in architectures if isinstance(architecture, Member)]
+        if not ks or is_small(len(u) * learner.members * learner.width * u.shape[1]):
             return False
-        return halving_pays(first, batches.at(0), architecture.k)
+        return halving_pays(learner.weights, u, max(ks), learner.members)
 
     def _step(self, learner: Learner, u: Tensor, step: int) -> None:
         outcome = learner.update(u, step)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sae_core.config import Architecture, TopK
 from sae_core.sae.architectures import SAE
+from sae_core.sae.rules import shapes_of
 
 Floats = NDArray[np.float32]
 TOP_4 = TopK(k=4)
@@ -23,12 +24,10 @@ def make_sae() -> Callable[..., SAE]:
 
     def make(architecture: Architecture = TOP_4, d: int = 6, m: int = 20, seed: int = 0, encoder: str | None = None) -> SAE:
         g = torch.Generator().manual_seed(seed)
-        weights = {
-            "W_enc": torch.randn(m, d, generator=g),
-            "b_enc": 0.1 * torch.randn(m, generator=g),
-            "W_dec": torch.randn(m, d, generator=g),
-            "b_dec": torch.randn(d, generator=g),
-        }
+        weights = {}
+        for name, shape in shapes_of(architecture, d, m).items():
+            noise = torch.randn(shape, generator=g)
+            weights[name] = noise.abs() if name == "threshold" else noise if name.startswith(("W", "b_dec")) else 0.1 * noise
         return SAE(architecture, weights, mean=5 * torch.randn(d, generator=g), scale=0.3, encoder_id=encoder)
 
     return make

@@ -10,14 +10,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sae_core.config import ReluL1, TopK
+from sae_core.config import Architecture, BatchTopK, Gated, JumpRelu, KMeans, Matryoshka, ReluL1, Splice, TopK
 from sae_core.errors import InputError
 from sae_core.sae import architectures as module
 from sae_core.sae.architectures import SAE
 from sae_core.sae.quality import Quality
+from sae_core.sae.rules import shapes_of
 
 Make = Callable[..., SAE]
-ARCHITECTURES = [TopK(k=1), TopK(k=4), TopK(k=20), ReluL1()]
+ARCHITECTURES = [
+    TopK(k=1),
+    TopK(k=4),
+    TopK(k=20),
+    ReluL1(),
+    BatchTopK(k=4),
+    Matryoshka(k=4),
+    Gated(),
+    JumpRelu(),
+    KMeans(),
+]
 
 
 @pytest.fixture(params=ARCHITECTURES, ids=str)
@@ -32,11 +43,19 @@ def rows(n: int = 30, seed: int = 1) -> np.ndarray:
 def by_hand(sae: SAE, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     w = {name: tensor.double().numpy() for name, tensor in sae.weights.items()}
     mean = sae.mean.double().numpy()
-    pre = (x.astype(float) - mean) * sae.scale @ w["W_enc"].T + w["b_enc"]
-    z = np.maximum(pre, 0)
-    if isinstance(sae.architecture, TopK):
-        cut = np.argsort(-pre, axis=1, kind="stable")[:, sae.architecture.k :]
-        np.put_along_axis(z, cut, 0.0, axis=1)
+    pre = (x.astype(float) - mean) * sae.scale @ w["W_enc"].T + w.get("b_enc", 0.0)
+    match sae.architecture:
+        case TopK(k=k):
+            z = np.maximum(pre, 0)
+            np.put_along_axis(z, np.argsort(-pre, axis=1, kind="stable")[:, k:], 0.0, axis=1)
+        case BatchTopK() | Matryoshka() | JumpRelu():
+            z = pre * (pre > w["threshold"])
+        case Gated():
+            z = (pre + w["b_gate"] > 0) * np.maximum(pre * np.exp(w["r_mag"]) + w["b_mag"], 0)
+        case KMeans():
+            z = (pre == pre.max(1, keepdims=True)).astype(float)
+        case _:
+            z = np.maximum(pre, 0)
     return z, (z @ w["W_dec"] + w["b_dec"]) / sae.scale + mean
 
 
@@ -101,9 +120,9 @@ def test_no_rows(sae: SAE) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.floats(-3, 3), st.integers(0, 10_000))
-def test_decoding_is_affine(weight: float, seed: int) -> None:
-    sae = _seeded(seed % 7)
+@given(st.floats(-3, 3), st.integers(0, 10_000), st.sampled_from(ARCHITECTURES))
+def test_decoding_is_affine(weight: float, seed: int, architecture: Architecture) -> None:
+    sae = _seeded(seed % 7, architecture)
     rng = np.random.default_rng(seed)
     one, other = (rng.random((4, 20)).astype(np.float32) for _ in range(2))
     mixed = sae.decode((weight * one + (1 - weight) * other).astype(np.float32))
@@ -119,19 +138,34 @@ def test_topk_never_has_more_than_k_codes(k: int, seed: int) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.permutations(range(20)), st.sampled_from(ARCHITECTURES))
-def test_the_order_of_latents_changes_nothing(order: list[int], architecture: TopK | ReluL1) -> None:
+@given(st.permutations(range(20)), st.sampled_from([*ARCHITECTURES, Splice(k=4)]))
+def test_the_order_of_latents_changes_nothing(order: list[int], architecture: Architecture) -> None:
     sae, x = _seeded(3, architecture), rows()
-    shuffled = {name: tensor[order] if tensor.shape[0] == 20 else tensor for name, tensor in sae.weights.items()}
+    shuffled = {name: tensor[order] if tensor.shape[:1] == (20,) else tensor for name, tensor in sae.weights.items()}
     other = SAE(architecture, shuffled, sae.mean, sae.scale)
     np.testing.assert_allclose(other(x), sae(x), atol=1e-4)
     np.testing.assert_allclose(other.encode(x), sae.encode(x)[:, order], atol=1e-5)
 
 
-def _seeded(seed: int, architecture: TopK | ReluL1 = ARCHITECTURES[1]) -> SAE:
+def _seeded(seed: int, architecture: Architecture = ARCHITECTURES[1]) -> SAE:
     g = torch.Generator().manual_seed(seed)
-    shapes = {"W_enc": (20, 6), "b_enc": (20,), "W_dec": (20, 6), "b_dec": (6,)}
-    return SAE(architecture, {name: torch.randn(shape, generator=g) for name, shape in shapes.items()}, scale=0.5)
+    made = {name: torch.randn(shape, generator=g) for name, shape in shapes_of(architecture, 6, 20).items()}
+    if "threshold" in made:
+        made["threshold"] = made["threshold"].abs()
+    return SAE(architecture, made, scale=0.5)
+
+
+def test_a_threshold_looks_at_no_other_row(make_sae: Make) -> None:
+    x = rows()
+    for architecture in (BatchTopK(k=4), Matryoshka(k=4), JumpRelu()):
+        sae = make_sae(architecture)
+        np.testing.assert_allclose(sae.encode(x)[3:4], sae.encode(x[3:4]), atol=1e-5)
+
+
+def test_a_negative_threshold_is_refused(make_sae: Make) -> None:
+    sae = make_sae(JumpRelu())
+    with pytest.raises(InputError, match="threshold is negative"):
+        SAE(JumpRelu(), {**sae.weights, "threshold": -sae.weights["threshold"]})
 
 
 def test_decoder_raw_is_the_step_of_the_reconstruction(sae: SAE) -> None:

@@ -376,8 +376,8 @@ def test_gated(bias: float, rows: int) -> None:
 
 def test_gated_penalty_grows_while_too_much_fires_and_shrinks_while_too_little() -> None:
     u, w = batch(), gated_weights(0.0)
-    assert float(of(Gated(l0=1))(w, u).buffers["l1"]) == pytest.approx(0.2 * 2 ** (1 / 200))
-    assert float(of(Gated(l0=1000))(w, u).buffers["l1"]) == pytest.approx(0.2 * 2 ** (-1 / 200))
+    assert float(of(Gated(l0=1))(w, u).buffers["l1"]) == pytest.approx(0.2 * 2 ** (1 / 60))
+    assert float(of(Gated(l0=1000))(w, u).buffers["l1"]) == pytest.approx(0.2 * 2 ** (-1 / 60))
 
 
 def test_value_is_the_loss_without_the_revival() -> None:

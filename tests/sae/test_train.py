@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +20,22 @@ from numpy.typing import NDArray
 
 import sae_core.sae.trainer as loop
 from sae_core import pipeline
-from sae_core.config import ReluL1, RunConfig, SaeConfig, TopK, validate
+from sae_core.config import (
+    Architecture,
+    BatchTopK,
+    Gated,
+    JumpRelu,
+    Matryoshka,
+    Random,
+    ReluL1,
+    RunConfig,
+    SaeConfig,
+    TopK,
+    validate,
+)
 from sae_core.errors import Cancelled, InputError
 from sae_core.progress import Event, silent
+from sae_core.sae import checkpoint
 from sae_core.sae.architectures import SAE
 from sae_core.sae.batches import Arrays, Pool
 from sae_core.sae.formats import load_sae
@@ -162,6 +177,7 @@ import sae_core.sae.trainer as loop
 loop.STATE_SECONDS = 0.0 if sys.argv[3] == "often" else 1e9
 from test_train import SMALL, fit
 from pathlib import Path
+from typing import Any
 
 def report(event):
     if event.step >= int(sys.argv[2]):
@@ -215,8 +231,8 @@ def assert_same_logs(one: Path, other: Path) -> None:
     assert frames[0]["step"].tolist() == frames[1]["step"].tolist()
     assert frames[0]["held_out_r2"].equals(frames[1]["held_out_r2"])
     assert (one / "train.log").read_text() == (other / "train.log").read_text()
-    for checkpoint in (other / "checkpoints").iterdir():
-        assert (one / "checkpoints" / checkpoint.name).read_bytes() == checkpoint.read_bytes()
+    for file in (other / "checkpoints").iterdir():
+        assert (one / "checkpoints" / file.name).read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize("stops", [[10], [33, 34, 90], [120]])
@@ -285,20 +301,77 @@ def test_when_no_state_is_sound_the_user_is_told(uninterrupted: tuple[Floats, Pa
         fit(SMALL, x, tmp_path)
 
 
-def test_a_frozen_relu_training_resumes_too(tmp_path: Path) -> None:
+def test_decay_and_clipping_resume_too(tmp_path: Path) -> None:
     x = np.random.default_rng(3).normal(size=(300, 8)).astype(np.float32)
-    config = SaeConfig(
-        architecture=ReluL1(frozen_decoder=True),
-        width=32,
-        steps=60,
-        batch_size=16,
-        optimizer="adamw",
-        weight_decay=0.01,
-        clip_norm=1.0,
-    )
+    config = SaeConfig(width=32, steps=60, batch_size=16, optimizer="adamw", weight_decay=0.01, clip_norm=1.0)
     whole = fit(config, x, None).sha256
     stop_at(config, x, tmp_path, 20)
     assert fit(config, x, tmp_path).sha256 == whole
+
+
+EVERY = [
+    ReluL1(frozen_decoder=True),
+    BatchTopK(k=4),
+    Matryoshka(k=4),
+    Gated(l0=4),
+    JumpRelu(l0=4),
+    Random(k=4),
+]
+
+
+@pytest.mark.parametrize("architecture", EVERY, ids=lambda architecture: architecture.kind)
+def test_every_architecture_learns_and_resumes_to_the_same_bits(
+    architecture: Architecture, sparse_world: World, tmp_path: Path
+) -> None:
+    x, _ = sparse_world(3000)
+    config = SMALL.model_copy(update={"architecture": architecture, "steps": 400, "epochs": None})
+    alone = fit(config, x[:2500], None)
+    for stop in (30, 170):
+        stop_at(config, x[:2500], tmp_path, stop)
+    assert fit(config, x[:2500], tmp_path).sha256 == alone.sha256
+    found = measure(alone, pool(x[2500:]), CPU).metrics()
+    assert found["r2"] > (0.2 if architecture.kind == "random" else 0.6)
+    if architecture.kind != "relu_l1":
+        assert found["l0"] == pytest.approx(4, rel=0.25)
+
+
+def test_batch_topk_has_k_codes_on_rows_it_has_not_seen(sparse_world: World) -> None:
+    x, _ = sparse_world(1500, features=256, active=8)  # few rows, which it learns by heart
+    for kind in ("batch_topk", "matryoshka"):
+        sae = train_sae(x[:500], kind, k=8, width=256, steps=600)
+        assert measure(sae, pool(x[500:]), CPU).metrics()["l0"] == pytest.approx(8, rel=0.25)  # its threshold is set on 50 rows
+
+
+def test_a_budget_of_time_becomes_steps_before_the_first(sparse_world: World, tmp_path: Path) -> None:
+    x, _ = sparse_world(2000)
+    config = SMALL.model_copy(update={"steps": None, "seconds": 1.5})
+    start = time.monotonic()
+    stop_at(config, x, tmp_path, 40)
+    state = checkpoint.load(tmp_path / "state", print)
+    assert state is not None
+    planned = state.facts["plan"]["steps"]
+    fit(config, x, tmp_path)
+    assert 0.3 < time.monotonic() - start < 15  # a noisy machine; what is exact is that the resumed run kept the plan
+    assert pd.read_json(tmp_path / "metrics.jsonl", lines=True)["step"].iloc[-1] == planned > 40
+
+
+def test_tensorboard_reads_the_same_metrics(sparse_world: World, tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    x, _ = sparse_world(500)
+    _fit(SMALL, pool(x), np.arange(len(x)), None, tmp_path, silent, CPU, events=True)
+    events = reader.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    history = pd.read_json(tmp_path / "metrics.jsonl", lines=True)
+    read = events.Scalars("r2")
+    assert [event.step for event in read] == list(history["step"])
+    np.testing.assert_allclose([event.value for event in read], history["r2"], rtol=1e-6)
+
+
+def test_tensorboard_that_is_not_there_is_asked_for(monkeypatch: pytest.MonkeyPatch, sparse_world: World, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    x, _ = sparse_world(100)
+    with pytest.raises(InputError, match="need the tensorboard package"):
+        _fit(SMALL, pool(x), np.arange(len(x)), None, tmp_path, silent, CPU, events=True)
 
 
 # ---------------------------------------------------------------- the stage
@@ -348,6 +421,15 @@ def test_the_artifact_is_complete_and_readable(stage: Callable[..., pipeline.Out
     live = [event for event in events if event.stage == "train" and "loss" in event.metrics]
     assert {"loss", "mse", "l1", "l0", "r2", "dead_fraction", "embeddings_per_second"} <= set(live[-1].metrics)
     assert (live[-1].step, live[-1].total) == (200, 200)
+
+
+@pytest.mark.parametrize(("architecture", "l0"), [({"kind": "pca", "components": 6}, 6), ({"kind": "kmeans"}, 1)])
+def test_a_control_makes_the_same_artifact(stage: Callable[..., pipeline.Outcome], architecture: dict[str, Any], l0: int) -> None:
+    trained = Trained.load(stage(architecture=architecture, width=16).path)
+    assert trained.sae.architecture.kind == architecture["kind"]
+    assert set(trained.metrics()) == set(Trained.load(stage().path).metrics())
+    assert trained.metrics()["l0"] == l0
+    assert list(trained.history["r2"]) == pytest.approx([trained.metrics()["r2"]])
 
 
 def test_the_same_seed_gives_the_same_artifact_anywhere(stage: Callable[..., pipeline.Outcome]) -> None:

@@ -9,7 +9,7 @@ from sae_core.config import Gated
 from sae_core.sae.codes import Codes
 from sae_core.sae.objectives.base import Buffer, Outcome, Weights, pre_activations
 
-PATIENCE = 200
+PATIENCE = 60
 """Batches in which a penalty that is wrong by an L0 of double the target doubles."""
 
 
