@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GROUPS = 8
-"""Stride of the group maxima; 8 was the fastest of 4, 8, 16, 32 for F 1024 to 8192."""
+STRIDE, BLOCKS = 4, 8
+"""Group maxima: strides of `largest`, one upon the other, and of `above`; the fastest of 2, 4, 8, 16 for F 1024 to 8192."""
 
 
 def top_k(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -52,11 +52,11 @@ def largest(pre: Tensor, count: int, in_order: bool = True) -> tuple[Tensor, Ten
     Returns: values, indices int64, both [rows, count]; of equal values across the cut any may be chosen.
     """
     rows, m = pre.shape
-    width = m // GROUPS
-    if m % GROUPS or width < 2 * count:
+    width = m // STRIDE
+    if m % STRIDE or width < 2 * count:
         return torch.topk(pre, count, dim=1, sorted=in_order)
-    _, groups = largest(pre.view(rows, GROUPS, width).amax(1), count, in_order=False)
-    candidates = (groups.unsqueeze(-1) + torch.arange(GROUPS, device=pre.device) * width).flatten(1)
+    _, groups = largest(pre.view(rows, STRIDE, width).amax(1), count, in_order=False)
+    candidates = (groups.unsqueeze(-1) + torch.arange(STRIDE, device=pre.device) * width).flatten(1)
     values, places = pre.gather(1, candidates).topk(count, dim=1, sorted=in_order)
     return values, candidates.gather(1, places)
 
@@ -71,15 +71,15 @@ def above(pre: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns: row int64 [n], ascending; column int64 [n], ascending in each row; value [n].
     """
     rows, m = pre.shape
-    if m % GROUPS:
+    if m % BLOCKS:
         row, column = (pre > low.unsqueeze(1)).nonzero(as_tuple=True)
         return row, column, pre[row, column]
-    width = m // GROUPS
-    hits = (pre.view(rows, GROUPS, width).amax(1) > low.unsqueeze(1)).nonzero()
-    columns = hits[:, 1:] + torch.arange(GROUPS, device=pre.device) * width
+    width = m // BLOCKS
+    hits = (pre.view(rows, BLOCKS, width).amax(1) > low.unsqueeze(1)).nonzero()
+    columns = hits[:, 1:] + torch.arange(BLOCKS, device=pre.device) * width
     flat = (hits[:, :1] * m + columns).flatten()
     values = pre.reshape(-1)[flat]
-    keep = values > low.repeat_interleave(torch.bincount(hits[:, 0], minlength=rows) * GROUPS)
+    keep = values > low.repeat_interleave(torch.bincount(hits[:, 0], minlength=rows) * BLOCKS)
     order = flat[keep].argsort()
     flat = flat[keep][order]
     return flat // m, flat % m, values[keep][order]
@@ -163,11 +163,11 @@ class Codes:
 
     @cached_property
     def _by_latent(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The entries sorted by latent: (ptr int64 [m + 1], order int64 [nnz], row of each int64 [nnz])."""
+        """The entries sorted by latent: (ptr int32 [m + 1], order int64 [nnz], row of each int32 [nnz]); int32 sorts twice as fast."""
         # Stable, so that each latent's sum runs over its rows in order and comes out the same every time.
-        latents, order = torch.sort(self.latents, stable=True)
-        ptr = torch.searchsorted(latents, torch.arange(self.m + 1, device=latents.device))
-        rows = torch.repeat_interleave(self.ptr.diff())[order]
+        latents, order = torch.sort(self.latents.int(), stable=True)
+        ptr = torch.searchsorted(latents, torch.arange(self.m + 1, dtype=torch.int32, device=latents.device), out_int32=True)
+        rows = torch.repeat_interleave(self.ptr.diff()).int()[order]
         return ptr, order, rows
 
 
