@@ -141,12 +141,21 @@ class Codes:
         found: Tensor = torch.sparse.sampled_addmm(pattern, g, dictionary.T, beta=0.0).values()
         return found
 
-    def transposed(self, x: Tensor) -> Tensor:
-        """Σ_i z_ij x_i: [m, d] of x [R, d], or [R / shared, d]; zero for latents without an entry."""
+    def transposed(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Σ_i z_ij x_i: [m, d] of x [R, d], or [R / shared, d]; zero for latents without an entry.
+
+        Into `out` where torch can: a matrix of the dictionary's size made anew costs more in page faults than in arithmetic
+        (16 MiB: 4,096 faults and 5 ms, against 2 ms).
+        """
         ptr, order, rows = self._by_latent
         if len(x) != self.rows:
             rows = rows // self.shared
-        return F.embedding_bag(rows, x, ptr, mode="sum", per_sample_weights=self.values[order], include_last_offset=True)
+        values = self.values[order]
+        if out is None or x.is_cuda or not _has_mkl():
+            return F.embedding_bag(rows, x, ptr, mode="sum", per_sample_weights=values, include_last_offset=True)
+        _warn_never()
+        by_latent = torch.sparse_csr_tensor(ptr, rows, values, (self.m, len(x)), check_invariants=False)
+        return torch.addmm(out, by_latent, x, beta=0.0, out=out)
 
     def sums(self) -> Tensor:
         """Σ_i z_ij: [m]."""
@@ -163,7 +172,7 @@ class Codes:
 
     @cached_property
     def _by_latent(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The entries sorted by latent: (ptr int32 [m + 1], order int64 [nnz], row of each int32 [nnz]); int32 sorts twice as fast."""
+        """The entries sorted by latent: ptr int32 [m + 1], order int64 [nnz], row of each int32 [nnz]. int32 sorts twice as fast."""
         # Stable, so that each latent's sum runs over its rows in order and comes out the same every time.
         latents, order = torch.sort(self.latents.int(), stable=True)
         ptr = torch.searchsorted(latents, torch.arange(self.m + 1, dtype=torch.int32, device=latents.device), out_int32=True)
@@ -176,6 +185,12 @@ def _starts(counts: Tensor) -> Tensor:
     ptr = torch.zeros(len(counts) + 1, dtype=torch.int64, device=counts.device)
     torch.cumsum(counts, 0, out=ptr[1:])
     return ptr
+
+
+@cache
+def _has_mkl() -> bool:
+    """Whether torch has MKL's product of a sparse and a dense matrix."""
+    return bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
 
 
 @cache

@@ -2,8 +2,8 @@
 
 Half of what a step costs is the encoder's GEMM, and all it is needed for is to know which few entries are the largest. Processors
 with bf16 units do it in bf16 at twice the rate or more. So `Screen(halved=True)` screens in bf16, computes the entries that pass
-again in float32, and selects among those. It measures its own error on the 10⁵ entries that it computes twice in every batch:
-a row whose k-th value is not clear of everything that was left out by twice the largest error is done again in float32.
+again in float32, and selects among those. It measures its own error on the tens of thousands of entries that it computes twice in
+every batch: a row whose k-th value is not clear of everything left out by twice the largest error is done again in float32.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Screen:
         found = [largest(pre.view(-1, size), spare) for _, pre in self._chunks(weights, u)]
         rough, candidates = (torch.cat(part) for part in zip(*found, strict=True))
         exact = self._exact(weights, u, self._codes(candidates, rough.to(u.dtype), size)).view_as(rough)
-        error = 2 * (exact - rough).abs().amax()
+        # Rounding grows with the value: what was left out is off by no more than the candidates that are as small.
+        error = 2 * (exact[:, k:] - rough[:, k:]).abs().amax() if spare > k else 0.0
         values, places = largest(exact, min(k + 1, spare))
         indices = candidates.gather(1, places)
         doubtful = values[:, k - 1] <= rough[:, -1].to(u.dtype) + error if size > spare else torch.zeros(len(values)).bool()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,7 +67,8 @@ def compare(
     for name, gradient in found.gradients.items():
         reference = leaves[name].grad if leaves[name].grad is not None else torch.zeros_like(leaves[name])
         torch.testing.assert_close(gradient, reference, **CLOSE, msg=lambda text, name=name: f"{name}: {text}")
-    return found
+    # The next batch may use the same memory again.
+    return replace(found, gradients={name: gradient.clone() for name, gradient in found.gradients.items()})
 
 
 def sums_are_of(found: Outcome, z: Tensor, w: Weights, u: Tensor) -> None:

@@ -32,7 +32,7 @@ class Outcome:
     """What one batch gave. S is the number of dictionaries trained together, 1 but in a sweep.
 
     Attributes:
-        gradients: by parameter.
+        gradients: by parameter; good until the next batch, whose may stand in the same memory.
         losses: float64 [S].
         squares: float64 [S], Σ_i ‖û_i - u_i‖², scaled.
         l1: float64 [S], Σ_ij z_ij, scaled.
@@ -94,7 +94,20 @@ def pre_activations(buffer: Buffer, encoder: Tensor, bias: Tensor | None, u: Ten
         yield rows, pre
 
 
-def code_gradients(weights: Weights, codes: Codes, g: Tensor, u: Tensor, penalty: float = 0.0) -> dict[str, Tensor]:
+class Gradients:
+    """The two gradients of the dictionary's size in memory that every step uses again: the next one overwrites them."""
+
+    def __init__(self) -> None:
+        self._buffers = {"W_enc": Buffer(), "W_dec": Buffer()}
+
+    def of(self, name: str, codes: Codes, x: Tensor) -> Tensor:
+        """Σ_i z_ij x_i, see `Codes.transposed`."""
+        return codes.transposed(x, self._buffers[name].take(codes.m, x.shape[1], x))
+
+
+def code_gradients(
+    weights: Weights, codes: Codes, g: Tensor, u: Tensor, penalty: float = 0.0, into: Gradients | None = None
+) -> dict[str, Tensor]:
     """Gradients of W_enc, b_enc and W_dec from the codes' side, given g = dL/dû.
 
     Args:
@@ -103,9 +116,12 @@ def code_gradients(weights: Weights, codes: Codes, g: Tensor, u: Tensor, penalty
         g: [R, d].
         u: [R, d] or [R / codes.shared, d], the scaled rows that were encoded.
         penalty: dL/dz of each code that fires, besides.
+        into: memory to use again.
     """
     dz = codes.with_values((codes.products(g, weights["W_dec"]) + penalty) * (codes.values > 0))
-    return {"W_enc": dz.transposed(u), "b_enc": dz.sums(), "W_dec": codes.transposed(g)}
+    if into is None:
+        return {"W_enc": dz.transposed(u), "b_enc": dz.sums(), "W_dec": codes.transposed(g)}
+    return {"W_enc": into.of("W_enc", dz, u), "b_enc": dz.sums(), "W_dec": into.of("W_dec", codes, g)}
 
 
 def total(x: Tensor) -> float:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sae_core.config import Gated
 from sae_core.sae.codes import Codes
-from sae_core.sae.objectives.base import Buffer, Outcome, Weights, pre_activations
+from sae_core.sae.objectives.base import Buffer, Gradients, Outcome, Weights, pre_activations
 
 PATIENCE = 60
 """Batches in which a penalty that is wrong by an L0 of double the target doubles."""
@@ -28,7 +28,7 @@ class GatedObjective:
     def __init__(self, architecture: Gated) -> None:
         self._target = architecture.l0
         self._fixed = architecture.l1
-        self._buffer = Buffer()
+        self._buffer, self._memory = Buffer(), Gradients()
 
     def value(self, squares: float, l1: float, l0: float, d: int) -> float:
         if self._fixed is not None:
@@ -54,11 +54,11 @@ class GatedObjective:
         penalty = weights["l1"]
         dgate = gate.products(miss * (2.0 / rows), weights["W_dec"]) + penalty / rows
         gradients = {
-            "W_enc": codes.with_values(dmag * gain + dgate).transposed(u),
+            "W_enc": self._memory.of("W_enc", codes.with_values(dmag * gain + dgate), u),
             "b_gate": codes.with_values(dgate).sums(),
             "b_mag": codes.with_values(dmag).sums(),
             "r_mag": codes.with_values(dmag * h * gain).sums(),
-            "W_dec": codes.transposed(g),
+            "W_dec": self._memory.of("W_dec", codes, g),
             "b_dec": g.sum(0),
         }
         squares, missed = (torch.linalg.vecdot(x, x).sum(dtype=torch.float64).view(1) for x in (error, miss))

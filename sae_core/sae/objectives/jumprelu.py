@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sae_core.config import JumpRelu
 from sae_core.sae.codes import Codes
-from sae_core.sae.objectives.base import Buffer, Outcome, Weights, pre_activations
+from sae_core.sae.objectives.base import Buffer, Gradients, Outcome, Weights, pre_activations
 
 
 class JumpReluObjective:
@@ -26,7 +26,7 @@ class JumpReluObjective:
 
     def __init__(self, architecture: JumpRelu) -> None:
         self._target, self._coefficient = architecture.l0, architecture.coefficient
-        self._buffer = Buffer()
+        self._buffer, self._memory = Buffer(), Gradients()
 
     def value(self, squares: float, l1: float, l0: float, d: int) -> float:
         return squares + self._coefficient * (l0 / self._target - 1) ** 2
@@ -51,9 +51,9 @@ class JumpReluObjective:
         slope = 2 * self._coefficient * off / (rows * self._target)
         jump = codes.with_values(kernel * (threshold[latents] * along + slope) / -width)
         gradients = {
-            "W_enc": dz.transposed(u),
+            "W_enc": self._memory.of("W_enc", dz, u),
             "b_enc": dz.sums(),
-            "W_dec": codes.transposed(g),
+            "W_dec": self._memory.of("W_dec", codes, g),
             "b_dec": g.sum(0),
             "threshold": jump.sums(),
         }

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sae_core.config import BatchTopK, Matryoshka, Random, TopK
 from sae_core.sae.codes import Codes
-from sae_core.sae.objectives.base import Outcome, Weights, code_gradients
+from sae_core.sae.objectives.base import Gradients, Outcome, Weights, code_gradients
 from sae_core.sae.screen import Screen
 
 MEMORY = 100
@@ -41,6 +41,7 @@ class TopKObjective:
         self._alphas = [member.aux_coefficient for member in members]
         self._aux_ks = [member.aux_k for member in members]
         self._size = size
+        self._memory = Gradients()
         self._whole_batch = isinstance(first, (BatchTopK, Matryoshka))
         if self._whole_batch:
             self.frozen |= {"threshold"}
@@ -67,7 +68,7 @@ class TopKObjective:
         g = errors * (2.0 / (batch * groups))
         if groups > 1:
             g = g.flip(2).cumsum(2).flip(2)  # a latent of group g is part of û^g and all after it
-        gradients = code_gradients(weights, codes, g.view(-1, d), u)
+        gradients = code_gradients(weights, codes, g.view(-1, d), u, into=self._memory)
         gradients["b_dec"] = g[:, :, 0].sum(0).view_as(weights["b_dec"])
         losses = squares.mean(1) / batch
         error = errors[:, :, -1]
