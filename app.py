@@ -11,7 +11,10 @@ st.set_page_config(
 )
 PAGES = {
     "": [st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True)],
-    "Make": [st.Page("pages/train.py", title="Train", icon=":material/model_training:")],
+    "Make": [
+        st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
+        st.Page("pages/sweep.py", title="Sweep", icon=":material/grid_on:"),
+    ],
     "Look": [
         st.Page("pages/zero_shot.py", title="Zero-shot", icon=":material/balance:"),
         st.Page("pages/gallery.py", title="Gallery", icon=":material/grid_view:"),

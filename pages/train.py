@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 import sae_core as sc
-from pages._ui import cost, curves, headline, session, train_form, watch
+from pages._ui import checked, cost, curves, headline, session, train_form, watch
 from pages._ui.page import page
 from pages._ui.reproduce import reproduce
 from pages._ui.text import plain
@@ -16,31 +16,11 @@ QUESTION = (
 )
 
 
-def at_work() -> sc.jobs.Job | None:
-    """The training to show: the latest job that trains and is at work, or the one this session saw end badly."""
-    jobs = [job for job in sc.jobs.all_jobs(session.store()) if job.command in ("train", "run")]
-    active = [job for job in jobs if job.active]
-    return next(iter(active or [job for job in jobs if job.id in watch.watched() and job.state != "done"]), None)
-
-
-def stopped(run: sc.pipeline.Recorded | None) -> sc.jobs.Job | None:
-    """The chosen run's latest job if it ended before the dictionary was there: it can be resumed."""
-    if run is None or session.store().has(run.keys["train"]):
-        return None
-    return next((job for job in watch.jobs_of(run)[:1] if job.state != "done"), None)
-
-
 def setup() -> None:
     """The controls, what is wrong with them or what they will cost, and the button."""
     raw, command = train_form.controls()
-    problem = train_form.problem_of(raw)
-    if problem is None:
-        try:
-            config = sc.config.validate(sc.RunConfig, raw, "settings")
-        except sc.InputError as error:
-            problem = str(error)
-    if problem is not None:
-        st.error(plain(problem), icon=":material/error:")
+    config = checked.config(raw)
+    if config is None:
         st.button("Train", type="primary", disabled=True, key="train-start")
         return
     cost.show(config)
@@ -66,7 +46,7 @@ def results(run: sc.pipeline.Recorded, overlay: bool) -> None:
 
 with page("Train a dictionary", QUESTION):
     chosen = session.current_run()
-    job = at_work() or stopped(chosen)
+    job = watch.at_work("train", "run") or watch.stopped(chosen, "train")
     if job is not None:
         watch.show(job)
         curves.follow(job, curves.overlay_picker(job.run_id))

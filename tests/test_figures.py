@@ -33,6 +33,18 @@ def shift(names: list[str | None]) -> pd.DataFrame:
     )
 
 
+def members(name: str = "a") -> pd.DataFrame:
+    rows = [
+        (name, "topk", 8.0, 0.9, True),
+        ("b", "topk", 16.0, 0.8, False),
+        ("c", "pca", 16.0, 0.95, True),
+        ("d", name, 0.0, -3.0, True),
+        ("e", "kmeans", 1.0, float("nan"), False),
+        ("f", "gated", 40.0, 1.0, True),
+    ]
+    return pd.DataFrame(rows, columns=["name", "architecture", "l0", "r2", "pareto"])
+
+
 def every_figure(text: str = "house") -> dict[str, go.Figure]:
     strengths = [0.0, 1.0, 2.0]
     curves = pd.DataFrame(
@@ -55,6 +67,7 @@ def every_figure(text: str = "house") -> dict[str, go.Figure]:
         "domain_shift": figures.domain_shift(
             shift([text, None, None]), "sketch", "photo", colours, {"sketch": 1e-4, "photo": 1e-3}
         ),
+        "pareto": figures.pareto(members(text)),
     }
 
 
@@ -241,3 +254,62 @@ def test_any_sheet_has_the_size_its_numbers_say(count: int, columns: int, cell: 
     assert sheet.mode == "RGB"
     rows = -(-count // columns)
     assert sheet.height - (rows * (cell + 26) + 16) in (0, 21, 42)  # no heading, one line, two lines
+
+
+def test_pareto_draws_every_member_where_it_stands_and_says_what_it_is() -> None:
+    figure = figures.pareto(members(), {"topk": "TopK"})
+    traces = {trace.name: trace for trace in figure.data}
+    np.testing.assert_allclose(traces["TopK"].x, [8, 16])
+    np.testing.assert_allclose(traces["TopK"].y, [1 - 0.9, 1 - 0.8], err_msg="the axis is logarithmic in what is unexplained")
+    assert [row[0] for row in traces["TopK"].customdata] == ["a", "b"]
+    np.testing.assert_allclose([row[1:3] for row in traces["TopK"].customdata], [[8, 0.9], [16, 0.8]])
+    assert "kmeans" not in traces, "nothing was measured"
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    for tick, text in zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True):
+        assert 1 - tick == pytest.approx(float(text)), "and labelled with R²"
+
+
+def test_the_pareto_front_is_a_step_through_its_members_alone_never_falling() -> None:
+    front = next(trace for trace in figures.pareto(members()).data if trace.name == "Pareto front")
+    np.testing.assert_allclose(front.x, [0.5, 8, 16, 40], err_msg="L0 of 0 has no logarithm: it is drawn at the edge")
+    assert list(front.y) == sorted(front.y, reverse=True)
+    assert min(front.y) > 0
+    assert front.line.shape == "hv"
+
+
+def test_architectures_differ_in_shape_and_dictionaries_in_colour_too() -> None:
+    looks = figures.ARCHITECTURES
+    assert len({symbol for _, symbol in looks.values()}) == len(looks)
+    dictionaries = [colour for colour, _ in looks.values() if colour != figures.CONTROL]
+    assert len(set(dictionaries)) == len(dictionaries) == 6
+    for colour in dictionaries:
+        for background in ("#ffffff", "#0e1117"):
+            light, dark = sorted((luminance(colour), luminance(background)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 3, f"{colour} cannot be told from {background}"
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(figures.ARCHITECTURES)), st.floats(0, 1e4), st.floats(-50, 1), st.booleans()),
+        max_size=20,
+    )
+)
+def test_pareto_draws_any_table(rows: list[tuple[str, float, float, bool]]) -> None:
+    frame = pd.DataFrame(rows, columns=["architecture", "l0", "r2", "pareto"]).assign(name="m")
+    figure = figures.pareto(frame)
+    assert sum(len(trace.x) for trace in figure.data if trace.mode == "markers") == len(rows)
+    for axis, values in (
+        (figure.layout.xaxis, [x for trace in figure.data for x in trace.x]),
+        (figure.layout.yaxis, [y for trace in figure.data for y in trace.y]),
+    ):
+        low, high = sorted(10**end for end in axis.range)
+        assert all(low < value < high for value in values), "nothing is cut"
+        assert len([tick for tick in axis.tickvals if low * 0.999 <= tick <= high * 1.001]) >= 2, "and it can be read off"

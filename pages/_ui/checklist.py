@@ -1,4 +1,4 @@
-"""Where a run stands: every node of its plan with its state and what it took."""
+"""Where a run stands: every node of its plan with its state and what it took. A sweep is no part of it; it has a page."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def steps(run: sc.pipeline.Recorded, store: sc.Store, running: str | None = None
     """Every node of a run in order; `running` is the node a job is at."""
     found = []
     for name in sc.pipeline.plan(run.config):
+        if name == "sweep":
+            continue
         key = run.keys[name]
         stage, _, domain = name.partition(":")
         what = _WHAT[stage] + (f" ({domain})" if domain else "")

@@ -15,19 +15,23 @@ from pages._ui import session, theme, watch
 from pages._ui.text import plain
 
 MOST_POINTS = 400
-METRICS = ("loss", "r2", "l0", "dead_fraction", "embeddings_per_second")
+SWEPT = "best_held_out_r2"
+METRICS = ("loss", "r2", "l0", "dead_fraction", "embeddings_per_second", SWEPT)
 _READ = "_event_tails"
 
 
 def live(job: sc.jobs.Job) -> pd.DataFrame:
-    """The training metrics a job has reported so far, one row an event; only the new end of its log is read."""
+    """The metrics of training (or of its sweep) a job has reported so far, a row an event; only its log's new end is read."""
+    stage = "sweep" if job.command == "sweep" else "train"
     tails: dict[str, tuple[float, int, list[dict[str, Any]]]] = st.session_state.setdefault(_READ, {})
     started, offset, rows = tails.get(job.id, (job.started, 0, []))
     file = job.folder / "events.jsonl"
     if started != job.started or (file.is_file() and file.stat().st_size < offset):
         offset, rows = 0, []
     new, offset = read_from(file, offset)
-    rows = rows + [{"step": event["step"], **event["metrics"]} for event in new if event["stage"] == "train" and event["metrics"]]
+    # In a sweep k-means reports its passes too; they are no steps of the grid.
+    told = [event for event in new if event["stage"] == stage and (SWEPT in event["metrics"] or stage == "train")]
+    rows = rows + [{"step": event["step"], **event["metrics"]} for event in told if event["metrics"]]
     tails[job.id] = (job.started, offset, rows)
     return thin(pd.DataFrame(rows))
 
@@ -69,20 +73,22 @@ def show(frames: dict[str, pd.DataFrame], key: str) -> None:
     if not drawn:
         st.caption("The curves begin with the first training step.")
         return
-    figure = sc.figures.training_curves(drawn, metrics=METRICS)
-    _zoomed(figure, drawn)
+    shown = [metric for metric in METRICS if any(metric in frame for frame in drawn.values())]
+    figure = sc.figures.training_curves(drawn, metrics=shown, columns=min(2, len(shown)))
+    _zoomed(figure, drawn, shown)
     theme.show(figure, key=key)
     last = next(iter(drawn.values())).iloc[-1]
     words = {"loss": "loss {:.4g}", "r2": "R² {:.3f}", "l0": "L0 {:.1f}", "dead_fraction": "dead {:.1%}"}
+    words |= {"members": "{:.0f} dictionaries", SWEPT: "the best has R² {:.3f} so far"}
     facts = [text.format(last[name]) for name, text in words.items() if name in last and pd.notna(last[name])]
     if "embeddings_per_second" in last and pd.notna(last["embeddings_per_second"]):
         facts.append(f"{last['embeddings_per_second']:,.0f} embeddings a second")
-    st.caption(plain(f"Training batches. Step {last['step']:,.0f}: " + " · ".join(facts)))
+    where = "Held-out rows" if SWEPT in last else "Training batches"
+    st.caption(plain(f"{where}. Step {last['step']:,.0f}: " + " · ".join(facts)))
 
 
-def _zoomed(figure: go.Figure, frames: dict[str, pd.DataFrame]) -> None:
+def _zoomed(figure: go.Figure, frames: dict[str, pd.DataFrame], shown: list[str]) -> None:
     # The first steps are far off (R² of -30, a loss a thousand times the last one) and would flatten all that follows.
-    shown = [metric for metric in METRICS if any(metric in frame for frame in frames.values())]
     for place, metric in enumerate(shown, 1):
         axis = f"yaxis{place if place > 1 else ''}"
         values = pd.concat([frame[metric] for frame in frames.values() if metric in frame])

@@ -53,6 +53,11 @@ def evaluation(run: sc.pipeline.Run) -> Any:
     return result(run, "evaluate")
 
 
+def sweep(run: sc.pipeline.Run) -> sc.Swept:
+    """The Swept of a run: the table of its members, and each of them."""
+    return result(run, "sweep")  # type: ignore[no-any-return]
+
+
 def sae(run: sc.pipeline.Run) -> sc.SAE:
     """The trained SAE of a run."""
     outcome = run.outcomes["train"]

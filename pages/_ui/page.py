@@ -64,14 +64,18 @@ def errors_shown() -> Iterator[None]:
 def _damaged(error: sc.DamagedArtifact) -> None:
     st.error(plain(error), icon=":material/broken_image:")
     found = _KEY.search(str(error))
-    run = session.current_run()
-    if found is None or run is None:
+    if found is None:
         return
     key = found.group()
-    node = next((name for name, one in run.keys.items() if one == key), None)
-    if node is not None and st.button("Remove it and rebuild", type="primary", key=f"rebuild-{key}"):
-        session.store().remove(key)
-        watch.launch(watch.command_of(node.partition(":")[0]), run.config)
+    current = session.current_run()
+    # The chosen run first: of several that share the artifact it is the one whose job the visitor expects to see.
+    for run in ([current] if current is not None else []) + session.all_sweeps():
+        node = next((name for name, one in run.keys.items() if one == key), None)
+        if node is not None:
+            if st.button("Remove it and rebuild", type="primary", key=f"rebuild-{key}"):
+                session.store().remove(key)
+                watch.launch(watch.command_of(node.partition(":")[0]), run.config)
+            return
 
 
 def _write_log() -> str:

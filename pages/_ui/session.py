@@ -1,8 +1,12 @@
-"""Which cache and which run the visitor looks at. The run is in the URL as `?run=`, so that a link shows what its sender saw."""
+"""Which cache, which run and which sweep the visitor looks at.
+
+The run is in the URL as `?run=`, so that a link shows what its sender saw, and on the sweep page the sweep as `?sweep=`.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -11,8 +15,8 @@ import streamlit as st
 import sae_core as sc
 from pages._ui.text import plain
 
-RUN = "run"
-_NEXT = "_next_run"
+RUN, SWEEP = "run", "sweep"
+_NEXT = "_next_"
 
 
 def cache_folder() -> Path:
@@ -31,7 +35,29 @@ def public() -> bool:
 
 
 def all_runs() -> list[sc.pipeline.Recorded]:
-    """Every recorded run, newest first."""
+    """Every recorded run, newest first. What was only begun as a sweep is none: the sweep page lists it.
+
+    A run with a sweep shares its other artifacts with the same run without: it is one of its own where it alone has a dictionary.
+    """
+    runs = _recorded()
+    plain_runs = {_without_sweep(run) for run in runs if run.config.sweep is None}
+    return [
+        run
+        for run in runs
+        if run.config.sweep is None or (_without_sweep(run) not in plain_runs and store().has(run.keys["train"]))
+    ]
+
+
+def all_sweeps() -> list[sc.pipeline.Recorded]:
+    """Every recorded run with a sweep, newest first."""
+    return [run for run in _recorded() if run.config.sweep is not None]
+
+
+def _without_sweep(run: sc.pipeline.Recorded) -> frozenset[tuple[str, str]]:
+    return frozenset((node, key) for node, key in run.keys.items() if node != "sweep")
+
+
+def _recorded() -> list[sc.pipeline.Recorded]:
     root = cache_folder()
     files = sorted(root.glob("runs/run-*/run.json"))
     return _read_runs(str(root), tuple((file.parent.name, file.stat().st_mtime_ns) for file in files))
@@ -71,9 +97,9 @@ def _metrics(root: str, run_id: str, present: tuple[str, ...], _run: sc.pipeline
         return None
 
 
-def go_to(run_id: str) -> None:
-    """Choose another run from the next rerun on."""
-    st.session_state[_NEXT] = run_id
+def go_to(run_id: str, kind: str = RUN) -> None:
+    """Choose another run, or another sweep, from the next rerun on."""
+    st.session_state[_NEXT + kind] = run_id
 
 
 def title(run: sc.pipeline.Recorded) -> str:
@@ -83,34 +109,55 @@ def title(run: sc.pipeline.Recorded) -> str:
 
 def run_picker() -> None:
     """The run picker, in the container it is called in. The choice is the query parameter `run`, there on every page."""
-    runs = {run.id: run for run in all_runs()}
+    _picker(RUN, all_runs(), title, "Every page shows this run. The address bar holds it, so a copied link does too.")
+
+
+def sweep_picker() -> sc.pipeline.Recorded | None:
+    """The sweep picker; returns the sweep it shows, the newest at first, or None when the cache has none."""
+    sweeps = all_sweeps()
+    chosen = _picker(SWEEP, sweeps, sweep_title, "Every sweep of this cache, the newest first. The address bar holds the choice.")
+    return next((run for run in sweeps if run.id == chosen), None)
+
+
+def sweep_title(run: sc.pipeline.Recorded) -> str:
+    """A sweep's name, its size and when it was begun."""
+    assert run.config.sweep is not None
+    members = len(sc.config.SweepRun(sae=run.config.sae, sweep=run.config.sweep).members())
+    return f"{run.name} · {members} members · {datetime.fromtimestamp(run.created):%d %b %H:%M}"
+
+
+def _picker(kind: str, found: list[sc.pipeline.Recorded], name: Callable[[sc.pipeline.Recorded], str], help: str) -> str | None:
+    """A select box of runs whose choice is the query parameter `kind`; returns the id it shows."""
+    runs = {run.id: run for run in found}
     if not runs:
-        return
-    chosen = st.session_state.pop(_NEXT, None)
+        return None
+    chosen = st.session_state.pop(_NEXT + kind, None)
     if chosen in runs:
-        st.query_params[RUN] = chosen
-    asked = st.query_params.get(RUN)
+        st.query_params[kind] = chosen
+    asked = st.query_params.get(kind)
     if asked in runs:
         # A link, the back button or a finished job; the picker itself writes the address before this runs.
-        st.session_state[RUN] = asked
-    elif st.session_state.get(RUN) not in runs:
-        st.session_state[RUN] = next(iter(runs))
+        st.session_state[kind] = asked
+    elif st.session_state.get(kind) not in runs:
+        st.session_state[kind] = next(iter(runs))
     if asked is not None and asked not in runs:
-        st.warning(f"There is no run {plain(asked[:40])} in this cache. This is another one.")
-    if asked != st.session_state[RUN]:
-        st.query_params[RUN] = st.session_state[RUN]
-    st.selectbox(
-        "Run",
+        st.warning(f"There is no {kind} {plain(asked[:40])} in this cache. This is another one.")
+    if asked != st.session_state[kind]:
+        st.query_params[kind] = st.session_state[kind]
+    return st.selectbox(
+        kind.capitalize(),
         list(runs),
-        key=RUN,
-        format_func=lambda one: title(runs[one]),
+        key=kind,
+        format_func=lambda one: name(runs[one]),
         on_change=_picked,
-        help="Every page shows this run. The address bar holds it, so a copied link does too.",
+        args=(kind,),
+        persist_state="session",
+        help=help,
     )
 
 
-def _picked() -> None:
-    st.query_params[RUN] = st.session_state[RUN]
+def _picked(kind: str) -> None:
+    st.query_params[kind] = st.session_state[kind]
 
 
 def link() -> dict[str, str]:

@@ -8,51 +8,32 @@ from typing import Any
 import streamlit as st
 
 import sae_core as sc
-from pages._ui import session
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SOURCES = {
-    "preset": "As in the preset",
-    "drawn": "The drawn world",
-    "folder": "Folders of images",
-    "arrays": "Embeddings (.npy)",
-    "hub": "Hugging Face Hub",
-}
-LOCAL_SOURCES = ("folder", "arrays")
-MODELS = ("bundled", "ViT-B-32/openai", "ViT-B-32/laion2b_s34b_b79k", "ViT-L-14/openai", "ViT-B-16-SigLIP/webli")
-KINDS = {"topk": "TopK", "relu_l1": "ReLU + L1"}
-LENGTHS = {"recipe": "As the recipe says", "epochs": "Epochs", "steps": "Steps"}
+from pages._ui import data_form, member, sae_form
 
 
-def presets() -> dict[str, Path]:
-    """The configurations that come with the project, the demo first; in public none that reads a path of the server's."""
-    files = {file.stem: file for file in sorted(CONFIGS.glob("*.yaml"), key=lambda file: (file.stem != "demo", file.stem))}
-    if session.public():
-        return {name: file for name, file in files.items() if not _reads_paths(file)}
-    return files
-
-
-def _reads_paths(file: Path) -> bool:
-    return any(source.source in LOCAL_SOURCES for source in sc.load_config(file).data.values())
+def bases() -> dict[str, Path | sc.RunConfig]:
+    """What the form can begin from: the presets, and before them the sweep member that the visitor chose to train."""
+    chosen = member.adopted()
+    return {**({chosen.name: chosen} if chosen is not None else {}), **data_form.presets()}
 
 
 def controls() -> tuple[dict[str, Any], str]:
     """Draw every control; returns the configuration as plain values, not validated yet, and the command to run."""
-    files = presets()
+    files = bases()
     left, right = st.columns(2)
     name = left.selectbox(
-        "Preset", list(files), key="train-preset", persist_state="session", help="Where every setting below starts."
+        "Preset", list(files), key=member.PRESET, persist_state="session", help="Where every setting below starts."
     )
-    base = sc.load_config(files[name]).model_dump(mode="json")
+    start = files[name]
+    of_sweep = isinstance(start, sc.RunConfig)
+    base = (start if isinstance(start, sc.RunConfig) else sc.load_config(start)).model_dump(mode="json")
     key = f"train-{name}"
     base["name"] = right.text_input("Name of the run", base["name"], key=f"{key}-name", persist_state="session")
-    with st.container(border=True):
-        st.markdown("**Data and CLIP**")
-        base["data"] = _data(base["data"], key)
-        _clip(base, key)
+    data_form.controls(base, key, "sweep" if of_sweep else "preset")
     with st.container(border=True):
         st.markdown("**Dictionary**")
-        base["sae"] |= _dictionary(base["sae"], list(base["data"]), key)
+        base["sae"]["domains"] = data_form.domains_trained_on(base, key)
+        base["sae"] |= sae_form.controls(base["sae"], key)
     everything = st.toggle(
         "Then evaluate, browse, name and steer it too",
         True,
@@ -60,189 +41,4 @@ def controls() -> tuple[dict[str, Any], str]:
         persist_state="session",
         help="Off: stop after training.",
     )
-    return _consistent(base), "run" if everything else "train"
-
-
-def _data(preset: dict[str, Any], key: str) -> dict[str, Any]:
-    kinds = [kind for kind in SOURCES if not (session.public() and kind in LOCAL_SOURCES)]
-    kind = st.segmented_control(
-        "Images",
-        kinds,
-        default="preset",
-        format_func=SOURCES.__getitem__,
-        key=f"{key}-source",
-        required=True,
-        persist_state="session",
-    )
-    left, right = st.columns(2)
-
-    def text(column: Any, label: str, default: str, what: str, about: str) -> str:
-        return str(column.text_input(label, default, key=f"{key}-{kind}-{what}", help=about, persist_state="session")).strip()
-
-    if kind == "drawn":
-        n = left.number_input(
-            "Scenes", 2, 200_000, 4000, 500, key=f"{key}-n", persist_state="session", help="Each drawn both ways."
-        )
-        seed = right.number_input("Data seed", 0, 999_999, 1, key=f"{key}-data-seed", persist_state="session")
-        return {r: {"source": "drawn", "rendering": r, "n": int(n), "seed": int(seed)} for r in ("sketch", "photo")}
-    if kind == "folder":
-        about = "A folder with a subfolder for every class. Leave one of the two empty to work with one domain."
-        paths = {
-            "sketch": text(left, "Folder of sketches", "", "sketch", about),
-            "photo": text(right, "Folder of photos", "", "photo", about),
-        }
-        return {r: {"source": "folder", "rendering": r, "path": path} for r, path in paths.items() if path}
-    if kind == "arrays":
-        path = text(
-            left, "Folder of embeddings", "", "path", "Holds .npy arrays and a metadata.csv or .parquet with a caption or label."
-        )
-        encoder = text(right, "The CLIP that made them", "ViT-B-32/openai", "encoder", "open_clip model and weights, model/tag.")
-        return {"sketch": {"source": "arrays", "path": path, "encoder": encoder}} if path else {}
-    if kind == "hub":
-        about = (
-            "cifar10, imagenet_sketch, or owner/name of an image data set. Leave one of the two empty to work with one domain."
-        )
-        names = {
-            "sketch": text(left, "Sketches", "imagenet_sketch", "sketch", about),
-            "photo": text(right, "Photos", "cifar10", "photo", about),
-        }
-        limit = left.number_input(
-            "At most this many images of each",
-            2,
-            None,
-            None,
-            1000,
-            key=f"{key}-limit",
-            placeholder="all",
-            persist_state="session",
-        )
-        return {r: {"source": "hub", "rendering": r, "name": one, "limit": limit} for r, one in names.items() if one}
-    st.caption(" · ".join(f"**{domain}**: {_source_words(source)}" for domain, source in preset.items()))
-    if not any(source["source"] in LOCAL_SOURCES for source in preset.values()):
-        return preset
-    changed = {}
-    for domain, source in preset.items():
-        path = text(st, f"Path of {domain}", source.get("path", ""), f"path-{domain}", "On the machine this app runs on.")
-        changed[domain] = {**source, "path": path} if "path" in source else source
-    return changed
-
-
-def _source_words(source: dict[str, Any]) -> str:
-    if source["source"] == "drawn":
-        return f"{source['n']:,} drawn scenes, as {'sketches' if source['rendering'] == 'sketch' else 'photo-like pictures'}"
-    what = {"folder": "a folder of images", "arrays": "precomputed embeddings", "hub": "the Hub's " + str(source.get("name", ""))}
-    return what[source["source"]]
-
-
-def _clip(base: dict[str, Any], key: str) -> None:
-    if base["data"] and all(source["source"] == "arrays" for source in base["data"].values()):
-        st.caption("Embeddings bring their own CLIP; nothing is embedded.")
-        return
-    clip = base["clip"]
-    preset = clip["model"] + (f"/{clip['pretrained']}" if clip["pretrained"] else "")
-    chosen = st.selectbox(
-        "CLIP",
-        list(dict.fromkeys((preset, *MODELS))),
-        key=f"{key}-clip",
-        accept_new_options=True,
-        format_func=lambda one: "bundled demo model (a stand-in, no download)" if one == "bundled" else one,
-        persist_state="session",
-        help="Any open_clip model and weights, written model/tag. All but the bundled demo model are fetched once.",
-    )
-    model, _, tag = (
-        str(chosen).rpartition("/") if not str(chosen).startswith(("hf-hub:", "local-dir:")) else (str(chosen), "", "")
-    )
-    clip["model"], clip["pretrained"] = (model, tag) if model and tag else (str(chosen), None)
-
-
-def _dictionary(sae: dict[str, Any], domains: list[str], key: str) -> dict[str, Any]:
-    def number(column: Any, label: str, default: Any, what: str, **more: Any) -> Any:
-        return column.number_input(label, value=default, key=f"{key}-{what}", persist_state="session", **more)
-
-    on = st.pills(
-        "Train on",
-        domains,
-        selection_mode="multi",
-        default=[domain for domain in sae["domains"] or domains if domain in domains],
-        key=f"{key}-{'-'.join(domains)}-on",
-        persist_state="session",
-        help="Train on one domain and evaluate on both to see what carries over.",
-    )
-    first, second, third, fourth = st.columns(4)
-    kind = first.selectbox(
-        "Architecture",
-        list(KINDS),
-        index=list(KINDS).index(sae["architecture"]["kind"]),
-        key=f"{key}-kind",
-        format_func=KINDS.__getitem__,
-        persist_state="session",
-    )
-    known = sae["architecture"] if sae["architecture"]["kind"] == kind else {"kind": kind}
-    if kind == "topk":
-        sparsity: dict[str, float] = {
-            "k": int(number(second, "k", known.get("k", 32), "k", min_value=1, help="Latents that may fire on an image."))
-        }
-    else:
-        l1 = number(second, "L1 coefficient", known.get("l1", 0.001), "l1", min_value=0.0, format="%.5f", help="More is sparser.")
-        sparsity = {"l1": float(l1)}
-    width = number(third, "Width", sae["width"], "width", min_value=2, step=256, help="How many latents the dictionary has.")
-    seed = number(fourth, "Seed", sae["seed"], "seed", min_value=0)
-    first, second, third, fourth = st.columns(4)
-    length = first.selectbox(
-        "How long",
-        list(LENGTHS),
-        index=0 if not (sae["steps"] or sae["epochs"]) else 1 if sae["epochs"] else 2,
-        format_func=LENGTHS.__getitem__,
-        key=f"{key}-length",
-        persist_state="session",
-    )
-    epochs = steps = None
-    if length == "epochs":
-        epochs = float(number(second, "Epochs", float(sae["epochs"] or 5.0), "epochs", min_value=0.0, step=1.0))
-    elif length == "steps":
-        steps = int(number(second, "Steps", sae["steps"] or 1000, "steps", min_value=1, step=100))
-    else:
-        second.text_input("Steps", "by rows and width", disabled=True, key=f"{key}-recipe-steps")
-    batch = number(third, "Batch", sae["batch_size"], "batch", min_value=1, step=64)
-    rate = number(
-        fourth,
-        "Learning rate",
-        sae["lr"],
-        "lr",
-        min_value=0.0,
-        max_value=1.0,
-        format="%.5f",
-        step=0.0005,
-        placeholder="auto",
-        help="Empty: the recipe's rate for this width and these steps.",
-    )
-    return {
-        "architecture": {**known, **sparsity},
-        "width": int(width),
-        "domains": on if set(on) != set(domains) else None,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": int(batch),
-        "seed": int(seed),
-        "lr": None if rate is None else float(rate),
-    }
-
-
-def _consistent(raw: dict[str, Any]) -> dict[str, Any]:
-    # Settings of the preset that name a domain which the chosen data does not have would only be in the way.
-    domains = raw["data"]
-    raw["evaluate"]["templates"] = {d: t for d, t in raw["evaluate"]["templates"].items() if d in domains}
-    if raw["steer"]["domain"] not in domains:
-        raw["steer"] |= {"domain": None, "image": None}
-    if domains and all(source["source"] == "arrays" for source in domains.values()):
-        raw["interpret"] |= {"vocabulary": "captions", "templates": ["{}"]}
-    return raw
-
-
-def problem_of(raw: dict[str, Any]) -> str | None:
-    """What cannot be said through validation, in one line."""
-    if not raw["data"]:
-        return "data: give at least one folder, data set or array to train on"
-    if raw["sae"]["domains"] is not None and not raw["sae"]["domains"]:
-        return "train on: choose at least one domain"
-    return None
+    return base, "run" if everything else "train"

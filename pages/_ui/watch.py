@@ -16,6 +16,7 @@ STAGE_WORDS = {
     "manifest": "reading the images",
     "embed": "embedding with CLIP",
     "train": "training the dictionary",
+    "sweep": "training the grid",
     "evaluate": "evaluating",
     "collect": "collecting activations",
     "interpret": "naming latents",
@@ -67,6 +68,20 @@ def jobs_of(run: sc.pipeline.Recorded) -> list[sc.jobs.Job]:
     return [job for job in sc.jobs.all_jobs(session.store()) if job.run_id == run.id or job.id in own]
 
 
+def at_work(*commands: str) -> sc.jobs.Job | None:
+    """The job to show: the latest of these commands that is at work, or the one this session saw end badly."""
+    jobs = [job for job in sc.jobs.all_jobs(session.store()) if job.command in commands]
+    active = [job for job in jobs if job.active]
+    return next(iter(active or [job for job in jobs if job.id in watched() and job.state != "done"]), None)
+
+
+def stopped(run: sc.pipeline.Recorded | None, node: str) -> sc.jobs.Job | None:
+    """A run's latest job if it ended before the artifact of `node` was there: it can be resumed."""
+    if run is None or session.store().has(run.keys[node]):
+        return None
+    return next((job for job in jobs_of(run)[:1] if job.state != "done"), None)
+
+
 def words(stage: str) -> str:
     """A node's name as an activity: `embed:photo` is `embedding with CLIP (photo)`."""
     name, _, domain = stage.partition(":")
@@ -95,7 +110,7 @@ def _panel(job_id: str, was_active: bool, dismissable: bool) -> None:
 def _ended(job: sc.jobs.Job) -> None:
     if job.state == "done":
         if watched().pop(job.id, None) is not None and job.run_id:
-            session.go_to(job.run_id)
+            session.go_to(job.run_id, session.SWEEP if job.command == "sweep" else session.RUN)
         st.toast(f"{plain(_title(job))}: done in {duration(job.elapsed)}", icon=":material/check_circle:")
 
 
@@ -105,7 +120,7 @@ def _title(job: sc.jobs.Job) -> str:
 
 def _running(job: sc.jobs.Job) -> None:
     config = config_of(job)
-    nodes = list(sc.pipeline.plan(config))
+    nodes = [node for node in sc.pipeline.plan(config) if node != "sweep"]  # no part of a plain run
     at = nodes.index(job.stage) if job.stage in nodes else 0
     part = job.step / job.total if job.total else 0.0
     left, button = st.columns([5, 1], vertical_alignment="center")

@@ -47,6 +47,8 @@ class SweepRun(Model):
 
     @model_validator(mode="after")
     def _possible(self) -> SweepRun:
+        if self.sae.seconds is not None:
+            raise ValueError("a sweep has no budget of seconds; give sae.steps or sae.epochs")
         count = len(self.members())
         if count > MOST:
             raise ValueError(f"the sweep has {count} members; at most {MOST} are trained together, so shorten a list")

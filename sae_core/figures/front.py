@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,7 +14,11 @@ from sae_core.figures.style import ARCHITECTURES, CLIP, CONTROL, plain, styled
 
 LEAST_L0, LEAST_UNEXPLAINED = 0.5, 1e-6
 """Where a dictionary that never fires, and one that explains everything, are drawn: 0 has no logarithm."""
-_TICKS = (-100, -10, -3, -1, 0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999, 0.99999)
+_L0 = (0.2, 0.5, *(step * 10**power for power in range(7) for step in (1, 2, 5)))
+_R2 = (-1e6, -1e4, -1000, -100, -10, -3, -1, 0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+_NEAR_1 = (0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999, 0.99999, 0.999999, 0.9999999)
+_FEW, _PARTS = 4, 4
+"""With fewer marks than that on the axis of R², the steps between them are parted."""
 
 
 def pareto(frame: pd.DataFrame, names: Mapping[str, str] | None = None, title: str = "Sparsity against fidelity") -> go.Figure:
@@ -43,8 +50,8 @@ def pareto(frame: pd.DataFrame, names: Mapping[str, str] | None = None, title: s
             marker={
                 "color": colour,
                 "symbol": symbol,
-                "size": [13 if one else 9 for one in best],
-                "opacity": [1.0 if one else 0.6 for one in best],
+                "opacity": 1,
+                "size": [13 if one else 8 for one in best],
                 "line": {"width": 1.5 if symbol.endswith("-open") else 0, "color": colour},
             },
             customdata=[
@@ -53,13 +60,29 @@ def pareto(frame: pd.DataFrame, names: Mapping[str, str] | None = None, title: s
             ],
             hovertemplate="%{customdata[0]}<br>L0 %{customdata[1]:.1f}, R² %{customdata[2]:.4f}%{customdata[3]}<extra></extra>",
         )
-    figure.update_xaxes(type="log", title_text="L0 (latents an image)", dtick="D2")
-    ticks = [tick for tick in _TICKS if frame.empty or frame.y.min() / 2 <= 1 - tick <= frame.y.max() * 2]
+    marks = _around(_L0, frame.x)
+    figure.update_xaxes(
+        type="log",
+        title_text="L0 (latents an image)",
+        range=[math.log10(marks[0]), math.log10(marks[-1])],
+        tickvals=marks,
+        ticktext=[f"{mark:,g}" for mark in marks],
+    )
+    marks = _around([1 - r2 for r2 in (*_NEAR_1[::-1], *_R2[::-1])], frame.y)
+    if len(marks) < _FEW:
+        marks = _around([a + (b - a) * part / _PARTS for a, b in pairwise(marks) for part in range(_PARTS)] + marks[-1:], frame.y)
     figure.update_yaxes(
         type="log",
-        autorange="reversed",
         title_text="R²",
-        tickvals=[1 - tick for tick in ticks],
-        ticktext=[f"{t:g}" for t in ticks],
+        range=[math.log10(marks[-1]), math.log10(marks[0])],
+        tickvals=marks,
+        ticktext=[f"{1 - mark:.7g}" for mark in marks],
     )
     return styled(figure, title, 480)
+
+
+def _around(marks: Sequence[float], values: pd.Series) -> list[float]:
+    """Of ascending marks those from the last below all values (> 0) to the first above, with a little room for symbols."""
+    low, high = (0.97 * values.min(), 1.03 * values.max()) if len(values) else (marks[0], marks[-1])
+    first = max(bisect_right(marks, low) - 1, 0)
+    return list(marks[first : bisect_left(marks, high) + 1])

@@ -24,7 +24,7 @@ ARCHITECTURES: Mapping[str, tuple[str, str]] = {
     "kmeans": (CONTROL, "hexagon-open"),
     "splice": (CONTROL, "square-open"),
 }
-"""Colour and shape of each architecture; controls are grey. A colour has a contrast of 3 on white and on the dark page."""
+"""Colour and shape of each architecture; controls are grey. The others have a contrast of 3 on a light and on a dark page."""
 
 GRID = "rgba(128,128,128,0.25)"
 

@@ -55,8 +55,8 @@ def plan(config: SaeConfig, rows: int, timed: int | None = None) -> Plan:
       generalise better (in trials on 800 CLIP embeddings, F 1024, k 32, held-out R² .718 at 64 and .713 at 256).
     - steps: 40 epochs, but at least 1,200 and at most 20,000 steps.
     - lr: see `learning_rate`.
-    - dead_after: one epoch, but at least a twentieth of the run. On the demo AuxK leaves 1 % dead instead
-      of 7; reviving twice as soon left more dead, not fewer.
+    - dead_after: a twentieth of the run. On the demo AuxK leaves 1 % dead instead of 7; reviving twice as soon left more dead,
+      not fewer. (Waiting an epoch where that is longer: R² .840 instead of .846 on 36,000 synthetic rows in 600 steps.)
     """
     batch = min(config.batch_size, max(16, 1 << int(math.log2(max(rows // 12, 1)))))
     if timed is not None:
@@ -69,7 +69,7 @@ def plan(config: SaeConfig, rows: int, timed: int | None = None) -> Plan:
         steps = min(max(math.ceil(EPOCHS * rows / batch), FEWEST_STEPS), MOST_STEPS)
     lr = config.lr if config.lr is not None else learning_rate(config.width, steps, batch)
     after = config.architecture.dead_after if isinstance(config.architecture, AuxK) else None
-    return Plan(batch, steps, lr, after if after is not None else max(rows, steps * batch // 20))
+    return Plan(batch, steps, lr, after if after is not None else max(1, steps * batch // 20))
 
 
 def learning_rate(width: int, steps: int, batch: int) -> float:

@@ -135,7 +135,7 @@ class Sweep:
         """The dictionary of every member."""
         mean, scale = recipe.scaling(self._pool, self._config.scaling)
         made = {
-            name: controls.fit(member, self._pool, mean, scale, self._encoder, self._device, self._report).sae
+            name: controls.fit(member, self._pool, mean, scale, self._encoder, self._device, self._alive).sae
             for name, member in self.members.items()
             if controls.is_fitted(member.architecture)
         }
@@ -248,6 +248,10 @@ class Sweep:
         }
         checkpoint.save(self._folder / "state", checkpoint.State(step, facts, tensors))
 
+    def _alive(self, event: Event) -> None:
+        """What a control reports: passes over the rows, which are not this training's steps. It can be stopped by it."""
+        self._report(Event("sweep", 0, self.steps))
+
     def _say(self, text: str) -> None:
         self._report(Event("sweep", 0, self.steps, {}, text))
 
@@ -261,6 +265,7 @@ def _row(name: str, member: SaeConfig, sae: SAE, test: Pool, train: Pool, device
         "name": name,
         "architecture": architecture.kind,
         "k": getattr(architecture, "k", getattr(architecture, "l0", getattr(architecture, "components", None))),
+        "l1": getattr(architecture, "l1", None),
         "width": sae.m,
         "lr": None if math.isnan(lr) else lr,
         "seed": member.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,12 @@ def small_config() -> sc.RunConfig:
     return sc.load_config(ROOT / "configs" / "demo.yaml", SMALL)
 
 
+def swept_config() -> sc.RunConfig:
+    """A grid over the small demo: two dictionaries, two PCAs, k-means."""
+    grid = ["name=small grid", "sweep.architecture=[topk, pca, kmeans]", "sweep.k=[4, 8]"]
+    return sc.load_config(ROOT / "configs" / "demo.yaml", [*SMALL, *grid])
+
+
 @pytest.fixture(autouse=True)
 def navigation_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes each run of AppTest one of a server that has served a page before.
@@ -64,6 +71,22 @@ def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = tmp_path_factory.mktemp("demo") / "cache"
     sc.run(small_config(), cache=cache)
     return cache
+
+
+@pytest.fixture(scope="session")
+def sweep_cache(demo_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's cache with a small sweep of its data. Shared: tests only read it."""
+    cache = tmp_path_factory.mktemp("sweep") / "cache"
+    shutil.copytree(demo_cache, cache)
+    sc.run(swept_config(), cache=cache, stage="sweep")
+    return cache
+
+
+@pytest.fixture
+def on_sweep(sweep_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Points the pages at the cache with the sweep."""
+    monkeypatch.setenv("SAE_LAB_CACHE", str(sweep_cache))
+    return sweep_cache
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import sae_core as sc
 from tests.pages.conftest import words
 
-PAGES = ("overview", "train", "zero_shot", "gallery", "latent", "interpret", "steer", "publish")
+PAGES = ("overview", "train", "sweep", "zero_shot", "gallery", "latent", "interpret", "steer", "publish")
 Open = Callable[..., AppTest]
 
 
@@ -28,7 +28,7 @@ def test_on_an_empty_cache_a_page_offers_to_make_something(page: str, on_empty: 
     assert_sound(app)
     assert not app.error
     labels = [button.label for button in app.button]
-    assert ("Train" if page == "train" else "Make the demo") in labels
+    assert {"train": "Train", "sweep": "Sweep the demo"}.get(page, "Make the demo") in labels
     assert not on_empty.exists(), "looking makes nothing"
 
 

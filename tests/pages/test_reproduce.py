@@ -19,9 +19,10 @@ from tests.pages.conftest import ROOT
 
 
 @pytest.mark.parametrize("stage", ["run", *sc.pipeline.STAGES])
-def test_the_command_line_and_the_python_find_the_same_artifacts(stage: str, demo_cache: Path) -> None:
-    run = sc.pipeline.runs(sc.Store(demo_cache))[0]
-    shell, python = commands(stage, run.id, demo_cache)
+def test_the_command_line_and_the_python_find_the_same_artifacts(stage: str, demo_cache: Path, sweep_cache: Path) -> None:
+    cache = sweep_cache if stage == "sweep" else demo_cache
+    run = next(run for run in sc.pipeline.runs(sc.Store(cache)) if (stage == "sweep") == (run.config.sweep is not None))
+    shell, python = commands(stage, run.id, cache)
     assert python.count("\n") == 2, "three lines"
 
     words = shlex.split(shell)

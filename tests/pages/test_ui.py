@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
-from pages._ui import cost, curves, text, thumbs, train_form
+from pages._ui import cost, curves, data_form, text, thumbs
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def form(preset: str) -> None:
     st.caption(command)
 
 
-@pytest.mark.parametrize("preset", sorted(train_form.presets()))
+@pytest.mark.parametrize("preset", sorted(data_form.presets()))
 def test_an_untouched_form_is_the_preset_itself(preset: str) -> None:
     app = AppTest.from_function(form, kwargs={"preset": preset}, default_timeout=30).run()
     assert not app.exception
     config = sc.config.validate(sc.RunConfig, json.loads(app.text[0].value), "form")
-    assert sc.config.science(config) == sc.config.science(sc.load_config(train_form.presets()[preset]))
+    assert sc.config.science(config) == sc.config.science(sc.load_config(data_form.presets()[preset]))
 
 
 def test_the_form_says_what_was_chosen() -> None:
@@ -117,7 +117,7 @@ def test_the_form_says_what_was_chosen() -> None:
 
 def test_a_stranger_is_offered_no_path_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAE_LAB_PUBLIC", "1")
-    assert "folders" not in train_form.presets()
+    assert "folders" not in data_form.presets()
     app = AppTest.from_function(form, kwargs={"preset": "demo"}, default_timeout=30).run()
     offered = app.get("button_group")[0].options
     assert "The drawn world" in offered

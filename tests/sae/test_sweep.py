@@ -162,3 +162,9 @@ def test_the_artifact(captioned_arrays: Callable[..., Path], tmp_path: Path) -> 
     assert "sweep" not in pipeline.run("manifest", config, store).outcomes
     with pytest.raises(InputError, match=r"nothing says what to sweep; add .*--grid k=8,16,32"):
         pipeline.run("sweep", validate(RunConfig, {"data": raw["data"]}, "test"), store)
+
+
+def test_a_budget_of_seconds_is_refused() -> None:
+    raw = {"data": {"source": "drawn"}, "sae": {"seconds": 60}, "sweep": {"k": [8]}}
+    with pytest.raises(InputError, match="no budget of seconds; give sae.steps"):
+        validate(RunConfig, raw, "config")
