@@ -26,7 +26,8 @@ from sae_core.errors import InputError
 
 RESULTS = Path(__file__).with_name("results")
 K = 32
-ROWS = 32_768
+ROWS = 65_536
+"""At least twelve batches of the largest shape: with fewer our trainer would take smaller ones than it is asked for."""
 STEPS = 100_000
 """Of the jobs: no schedule ends while it is timed."""
 FAMILIES = {
@@ -110,7 +111,7 @@ class Bench:
 
     def rows(self, d: int) -> str:
         """A file of embeddings of this width."""
-        path = RESULTS / "data" / f"speed-{d}.npy"
+        path = RESULTS / "data" / f"speed-{d}-{ROWS}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, datasets.synthetic(ROWS, d, 16)[0])

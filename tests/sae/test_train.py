@@ -136,9 +136,10 @@ def test_arrays_lists_files_and_tensors_are_one_input(sparse_world: World, tmp_p
     assert train_sae(x, **settings, seed=1).sha256 not in hashes
 
 
+@pytest.mark.parametrize("kind", ["topk", "batch_topk", "matryoshka", "jumprelu", "gated", "random", "pca", "kmeans"])
 @pytest.mark.parametrize("x", [np.full((40, 4), 3.0), np.zeros((40, 4))], ids=["constant", "zero"])
-def test_constant_rows_train_to_their_mean(x: np.ndarray) -> None:
-    sae = train_sae(x.astype(np.float32), k=2, width=8, steps=30)
+def test_constant_rows_train_to_their_mean(x: np.ndarray, kind: str) -> None:
+    sae = train_sae(x.astype(np.float32), kind, k=None if kind == "kmeans" else 2, width=16, steps=30)
     np.testing.assert_allclose(sae(x.astype(np.float32)), x, atol=1e-2)
 
 
