@@ -35,11 +35,13 @@ def cost(name: str, device: str, rounds: int) -> list[str]:
     d, width, batch, k, steps = SHAPES[name]
     x = datasets.synthetic(ROWS, d, k)[0]
     shared = {"width": width, "batch_size": batch, "steps": steps}
-    config = SweepRun(sae=SaeConfig(architecture=TopK(k=k), **shared), sweep=SweepConfig(seed=tuple(range(MEMBERS))))
+    # In so few steps half of the latents would count as dead, and reviving them would be all that is timed.
+    architecture = TopK(k=k, dead_after=10**9)
+    config = SweepRun(sae=SaeConfig(architecture=architecture, **shared), sweep=SweepConfig(seed=tuple(range(MEMBERS))))
     pool = Pool([(Arrays([x]), np.arange(ROWS))], d)
 
     def one() -> None:
-        train_sae(x, k=k, device=device, **shared)
+        train_sae(x, architecture.model_dump(), device=device, **shared)
 
     def eight() -> None:
         sweep = Sweep(config, pool, np.arange(ROWS), None, None, silent, pick_device(device))
