@@ -103,7 +103,9 @@ class Ours(Trainee):
         pool = Pool([(Arrays([self.x]), np.arange(len(self.x)))], self.d)
         trainer = Timed(config, pool, Pool([], self.d), None, None, "benchmark", silent, torch.device(self.job.device))
         if trainer.plan.batch != self.job.batch:
-            raise InputError(f"batch {self.job.batch} would be {trainer.plan.batch}, as {len(self.x)} rows are few; give more rows")
+            raise InputError(
+                f"batch {self.job.batch} would be {trainer.plan.batch}, as {len(self.x)} rows are few; give more rows"
+            )
         trainer.screening = self.screening
         trainer.start()
         return trainer
