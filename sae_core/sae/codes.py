@@ -172,7 +172,7 @@ class Codes:
 
     @cached_property
     def _by_latent(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The entries sorted by latent: ptr int32 [m + 1], order int64 [nnz], row of each int32 [nnz]. int32 sorts twice as fast."""
+        """The entries by latent: ptr int32 [m + 1], order int64 [nnz], row of each int32 [nnz]. int32 sorts twice as fast."""
         # Stable, so that each latent's sum runs over its rows in order and comes out the same every time.
         latents, order = torch.sort(self.latents.int(), stable=True)
         ptr = torch.searchsorted(latents, torch.arange(self.m + 1, dtype=torch.int32, device=latents.device), out_int32=True)

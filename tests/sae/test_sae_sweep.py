@@ -166,5 +166,5 @@ def test_the_artifact(captioned_arrays: Callable[..., Path], tmp_path: Path) -> 
 
 def test_a_budget_of_seconds_is_refused() -> None:
     raw = {"data": {"source": "drawn"}, "sae": {"seconds": 60}, "sweep": {"k": [8]}}
-    with pytest.raises(InputError, match="no budget of seconds; give sae.steps"):
+    with pytest.raises(InputError, match=r"no budget of seconds; give sae\.steps"):
         validate(RunConfig, raw, "config")
