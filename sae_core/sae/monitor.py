@@ -74,6 +74,15 @@ def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], No
     return quality
 
 
+def measure_split(
+    sae: SAE, train: Pool, test: Pool, device: torch.device, tick: Callable[[int], None] | None = None
+) -> tuple[dict[str, float], Quality]:
+    """The metrics of a dictionary on the test rows, `dead_fraction` over train and test rows; and the quality on the test rows."""
+    on_test, on_train = measure(sae, test, device, tick), measure(sae, train, device, tick)
+    silent_everywhere = float((on_test.counts + on_train.counts == 0).double().mean())
+    return {**on_test.metrics(), "dead_fraction": silent_everywhere}, on_test
+
+
 def is_small(work: int) -> bool:
     """Whether the multiplications of the encoder's GEMM in one step are too few for more than the plainest way."""
     return work < SMALL

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -31,9 +30,9 @@ from sae_core.sae.batches import Batches, Pool, held_out
 from sae_core.sae.formats import CONFIG, WEIGHTS, describe, load_sae, write_weights
 from sae_core.sae.keeper import Keeper, look_every
 from sae_core.sae.learner import Learner
-from sae_core.sae.monitor import fitting_threads, is_small, measure
+from sae_core.sae.monitor import fitting_threads, is_small, measure_split
 from sae_core.sae.objectives.topk import Member
-from sae_core.sae.rows import HELD_OUT, MOST_HELD_OUT, pick_device, training_rows
+from sae_core.sae.rows import HELD_OUT, MOST_HELD_OUT, Rows, pick_device, training_rows
 from sae_core.sae.screen import halving_pays
 from sae_core.store import Inputs, canonical, write_atomic
 
@@ -83,7 +82,7 @@ def run(config: SweepRun, inputs: Inputs, out_dir: Path, report: Report = silent
     sweep = Sweep(config, rows.train, rows.groups, rows.encoder, out_dir, report, device)
     with sweep.threads():
         found = sweep.run()
-        table = [_row(name, member, found[name], rows.test, rows.train, device) for name, member in config.members().items()]
+        table = [_row(name, member, found[name], sweep.rate(member), rows, device) for name, member in config.members().items()]
     for row, best in zip(table, pareto([(row["l0"], row["r2"]) for row in table]), strict=True):
         row["pareto"] = best
     for name, sae in found.items():
@@ -140,6 +139,10 @@ class Sweep:
             if controls.is_fitted(member.architecture)
         }
         return {**made, **(self._learn(mean, scale) if self._trained() else {})}
+
+    def rate(self, member: SaeConfig) -> float | None:
+        """The learning rate a member is trained at; None for a control that is computed."""
+        return None if controls.is_fitted(member.architecture) else recipe.plan(member, self._pool.n).lr
 
     # ------------------------------------------------------------ parts
 
@@ -256,21 +259,18 @@ class Sweep:
         self._report(Event("sweep", 0, self.steps, {}, text))
 
 
-def _row(name: str, member: SaeConfig, sae: SAE, test: Pool, train: Pool, device: torch.device) -> dict[str, Any]:
-    on_test, on_train = measure(sae, test, device), measure(sae, train, device)
+def _row(name: str, member: SaeConfig, sae: SAE, lr: float | None, rows: Rows, device: torch.device) -> dict[str, Any]:
+    metrics, _ = measure_split(sae, rows.train, rows.test, device)
     architecture = member.architecture
-    silent_everywhere = float((on_test.counts + on_train.counts == 0).double().mean())
-    lr = recipe.plan(member, train.n).lr if not controls.is_fitted(architecture) else math.nan
     return {
         "name": name,
         "architecture": architecture.kind,
         "k": getattr(architecture, "k", getattr(architecture, "l0", getattr(architecture, "components", None))),
         "l1": getattr(architecture, "l1", None),
         "width": sae.m,
-        "lr": None if math.isnan(lr) else lr,
+        "lr": lr,
         "seed": member.seed,
-        **on_test.metrics(),
-        "dead_fraction": silent_everywhere,
+        **metrics,
     }
 
 

@@ -21,8 +21,7 @@ from sae_core.sae.architectures import SAE
 from sae_core.sae.batches import Arrays, Pool, held_out
 from sae_core.sae.formats import CONFIG, WEIGHTS, describe, load_sae, write_weights
 from sae_core.sae.log import Log
-from sae_core.sae.monitor import measure
-from sae_core.sae.quality import Quality
+from sae_core.sae.monitor import measure_split
 from sae_core.sae.recipe import scaling
 from sae_core.sae.rows import HELD_OUT, MOST_HELD_OUT, Rows, pick_device, training_rows
 from sae_core.sae.trainer import Trainer
@@ -147,19 +146,11 @@ def _fit(
     return trainer.run(), trainer
 
 
-def _measured(sae: SAE, train: Pool, test: Pool, device: torch.device, report: Report) -> tuple[dict[str, float], Quality]:
-    """The artifact's metrics but for `loss` (see `Trained.metrics`), and the quality on the test rows."""
-    on_test = measure(sae, test, device, lambda _: report(Event("train", 1, 1)))
-    on_train = measure(sae, train, device, lambda _: report(Event("train", 1, 1)))
-    silent_everywhere = float((on_test.counts + on_train.counts == 0).double().mean())
-    return {**on_test.metrics(), "dead_fraction": silent_everywhere}, on_test
-
-
 def _compute(config: SaeConfig, rows: Rows, out_dir: Path, report: Report, device: torch.device) -> None:
     """A control that is computed, not trained: its artifact has one line of metrics."""
     mean, scale = scaling(rows.train, config.scaling)
     fitted = controls.fit(config, rows.train, mean, scale, rows.encoder, device, report)
-    metrics, on_test = _measured(fitted.sae, rows.train, rows.test, device, report)
+    metrics, on_test = measure_split(fitted.sae, rows.train, rows.test, device, lambda _: report(Event("train", 1, 1)))
     metrics["loss"] = on_test.squared_error * on_test.d * scale**2
     log = Log(out_dir, {})
     log.note(f"{config.architecture.kind} | {rows.train.n} rows of {rows.train.d} | computed, not trained")
@@ -171,7 +162,7 @@ def _compute(config: SaeConfig, rows: Rows, out_dir: Path, report: Report, devic
 def _learn(config: SaeConfig, rows: Rows, out_dir: Path, report: Report, device: torch.device, events: bool) -> None:
     sae, trainer = _fit(config, rows.train, rows.groups, rows.encoder, out_dir, report, device, events)
     with trainer.threads():
-        metrics, on_test = _measured(sae, rows.train, rows.test, device, report)
+        metrics, on_test = measure_split(sae, rows.train, rows.test, device, lambda _: report(Event("train", 1, 1)))
     plan, keeper = trainer.plan, trainer.keeper
     training = {
         "config": config.model_dump(mode="json"),
