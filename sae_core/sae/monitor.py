@@ -77,7 +77,7 @@ def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], No
 def measure_split(
     sae: SAE, train: Pool, test: Pool, device: torch.device, tick: Callable[[int], None] | None = None
 ) -> tuple[dict[str, float], Quality]:
-    """The metrics of a dictionary on the test rows, `dead_fraction` over train and test rows; and its quality on the test rows."""
+    """A dictionary's metrics on the test rows (`dead_fraction` over train and test rows), and its quality on the test rows."""
     on_test, on_train = measure(sae, test, device, tick), measure(sae, train, device, tick)
     silent_everywhere = float((on_test.counts + on_train.counts == 0).double().mean())
     return {**on_test.metrics(), "dead_fraction": silent_everywhere}, on_test
