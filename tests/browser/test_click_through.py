@@ -41,7 +41,7 @@ def text_of(page: Page) -> str:
 
 
 def train_a_tiny_one(page: Page, steps: int = 2000) -> None:
-    page.get_by_role("link", name="Train").click()
+    page.get_by_test_id("stSidebarUserContent").get_by_role("link", name="Train").click()
     page.get_by_role("heading", name="Train a dictionary").wait_for()
     fill(page, "Name of the run", "tiny")
     page.get_by_role("radio", name="The drawn world").click()
@@ -78,7 +78,7 @@ def test_from_an_empty_cache_to_a_steered_image(
     assert set(run.open(store).outcomes) == set(run.keys), "every stage was made"
     assert f"run={run.id}" in page.url
 
-    page.get_by_role("link", name="Gallery").click()
+    page.get_by_test_id("stSidebarUserContent").get_by_role("link", name="Gallery").click()
     page.get_by_role("heading", level=1, name=re.compile("allery|atents")).wait_for()
     settled(page)
     page.locator("button[data-at]").first.click()
@@ -87,7 +87,7 @@ def test_from_an_empty_cache_to_a_steered_image(
     page.get_by_text(re.compile(rf"\b{latent}\b")).first.wait_for()
     assert "Traceback" not in text_of(page)
 
-    page.get_by_role("link", name="Steer").click()
+    page.get_by_test_id("stSidebarUserContent").get_by_role("link", name="Steer").click()
     page.get_by_role("heading", level=1, name=re.compile("Steer")).wait_for()
     settled(page)
     steer(page)
@@ -119,7 +119,7 @@ def test_a_link_opens_the_latent_it_names(
     assert re.search(rf"\b{latent}\b", text_of(page))
     assert f"latent={latent}" in page.url
     assert f"run={run.id}" in page.url
-    page.get_by_role("link", name="Overview").click()
+    page.get_by_test_id("stSidebarUserContent").get_by_role("link", name="Overview").click()
     page.get_by_role("heading", name="Sketch SAE Lab").wait_for()
     settled(page)
     assert f"run={run.id}" in page.url, "the run stays in the address across pages"
