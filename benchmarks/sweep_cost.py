@@ -70,7 +70,10 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--readme", type=Path, default=tables.README)
     options = parser.parse_args()
-    rows = [cost(name, options.device, options.rounds) for name in SHAPES]
+    rows = []
+    for name in SHAPES:
+        rows.append(cost(name, options.device, options.rounds))
+        print(" | ".join(rows[-1]), flush=True)
     header = ["shape", "one, s", f"{MEMBERS} in a sweep, s", "ratio", "min–max"]
     title = f"**A sweep of {MEMBERS} TopK members of one shape against one of them, {options.device}.** {options.rounds} turns."
     cuda = torch.cuda.get_device_name() if options.device == "cuda" else None

@@ -25,6 +25,9 @@ from .config import Runtime as Runtime
 from .config import load_config as load_config
 from .data.images import open_image as open_image
 from .data.manifest import Manifest as Manifest
+from .data.strokes import Strokes as Strokes
+from .data.strokes import StrokeTable as StrokeTable
+from .data.strokes import strokes as strokes
 from .errors import Cancelled as Cancelled
 from .errors import DamagedArtifact as DamagedArtifact
 from .errors import InputError as InputError
