@@ -138,6 +138,14 @@ class SAE:
             return indices, values
         return indices.cpu().numpy(), values.detach().cpu().numpy()
 
+    def pre_activation(self, x: Tensor, latent: int) -> Tensor:
+        """w_j · (x - mean) · scale + b_j of one latent, [n], before any code is set to 0; differentiable.
+
+        Gated and JumpReLU compare this number with a threshold; of a gated latent it is the magnitude's direction, without bias.
+        """
+        pre = ((self._rows(x, self.d, "x") - self.mean) * self.scale) @ self.weights["W_enc"][latent]
+        return pre + self.weights["b_enc"][latent] if "b_enc" in self.weights else pre
+
     def decode(self, z: A) -> A:
         """Raw embeddings x̂ [n, d] of codes z [n, m]. Raises InputError when z is not [n, m]."""
         return _like(torch.addmm(self.bias_raw, self._rows(z, self.m, "z"), self.decoder_raw), z)
