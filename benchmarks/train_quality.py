@@ -103,7 +103,7 @@ def cells(trainer: str, kind: str, records: Sequence[dict[str, Any]]) -> list[st
         rows = "standardised rows" if settings["standardise"] else "raw rows"
         how = f"{kind}: lr {records[0]['lr_used']:.2g}, {rows}{', warm-up and decay' if settings['tuned'] else ''}"
     values = [spread("r2", 4), spread("l0", 1), spread("dead_fraction", 1, 100), spread("mmcs", 3)]
-    return [trainer, how, *values, f"{statistics.fmean(record['seconds'] for record in records):.1f}"]
+    return [trainer, how, *values, f"{statistics.median(record['seconds'] for record in records):.1f}"]
 
 
 def summary(found: dict[str, dict[str, list[dict[str, Any]]]]) -> list[str]:
