@@ -24,6 +24,8 @@ ORDER = [
     "interpret",
     "steer",
     "publish",
+    "stages",
+    "runs",
     "pipeline",
     "api",
     "doctor",

@@ -38,10 +38,12 @@ from sae_core.config.stages import ClipConfig as ClipConfig
 from sae_core.config.stages import CollectConfig as CollectConfig
 from sae_core.config.stages import Edit as Edit
 from sae_core.config.stages import EvaluateConfig as EvaluateConfig
+from sae_core.config.stages import GeometryConfig as GeometryConfig
 from sae_core.config.stages import InterpretConfig as InterpretConfig
 from sae_core.config.stages import Latents as Latents
 from sae_core.config.stages import RunConfig as RunConfig
 from sae_core.config.stages import SteerConfig as SteerConfig
+from sae_core.config.stages import StrokesConfig as StrokesConfig
 from sae_core.config.stages import VisualizeConfig as VisualizeConfig
 from sae_core.config.sweep import SPARSITY as SPARSITY
 from sae_core.config.sweep import SweepConfig as SweepConfig

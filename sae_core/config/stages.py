@@ -26,11 +26,26 @@ class ClipConfig(Model):
     shard_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
 
 
+class StrokesConfig(Model):
+    """How pictures are measured: `auto` as the manifest says, `sketch` by their ink, `photo` by their edges.
+
+    Of more than `images` pictures that many are drawn at random (about a hundred a second and core are measured).
+    """
+
+    rendering: Literal["auto", "sketch", "photo"] = "auto"
+    images: Annotated[int, Field(ge=1)] | None = 10_000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class EvaluateConfig(Model):
     """Zero-shot (or caption recall) with CLIP and with CLIP+SAE on held-out images, each domain with its prompts."""
 
     templates: dict[str, tuple[str, ...] | str] = Field(default={})
     """Per domain: template strings with `{}` for the class name, or the name of a set (sketch, photo, openai_imagenet)."""
+    class_names: dict[str, dict[str, Annotated[str, Field(min_length=1)]]] = Field(default={})
+    """Per domain: what prompts call a class, for classes that are to be called something else than their name."""
+    sparse_probes: bool = False
+    """Whether to ask how well 1, 5 and 20 latents tell each class, against as many raw dimensions (seconds to minutes)."""
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -39,6 +54,18 @@ class CollectConfig(Model):
     """The sparse activation store over every image of every domain."""
 
     batch_rows: Annotated[int, Field(ge=1)] = 4096
+
+
+class GeometryConfig(Model):
+    """Geometry against semantics for every latent, on at most `images` measured pictures of each of `domains` (null: all)."""
+
+    domains: tuple[str, ...] | None = None
+    images: Annotated[int, Field(ge=20, le=10_000)] = 10_000
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    least_effect: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Latents(Model):
@@ -121,6 +148,8 @@ class RunConfig(Model):
     sweep: SweepConfig | None = None
     evaluate: EvaluateConfig = EvaluateConfig()
     collect: CollectConfig = CollectConfig()
+    strokes: StrokesConfig = StrokesConfig()
+    geometry: GeometryConfig = GeometryConfig()
     interpret: InterpretConfig = InterpretConfig()
     visualize: VisualizeConfig = VisualizeConfig()
     steer: SteerConfig = SteerConfig()
@@ -150,6 +179,8 @@ class RunConfig(Model):
         named = {
             "sae.domains": self.sae.domains or (),
             "evaluate.templates": tuple(self.evaluate.templates),
+            "evaluate.class_names": tuple(self.evaluate.class_names),
+            "geometry.domains": self.geometry.domains or (),
             "steer.domain": (self.steer.domain,) if self.steer.domain else (),
         }
         for key, domains in named.items():

@@ -22,6 +22,8 @@ from sae_core.evaluate.geometry.ranks import Ranks, untied_energy
 
 FLOATS = 8_000_000
 """Numbers of permuted measures held at once."""
+DENSE = 0.1
+"""A matrix with more entries than this share of its size is multiplied faster when its zeros are written out."""
 EXCEED = 10
 """With fewer draws than this beyond the observed value, the p value is read from a gamma fitted to the draws."""
 
@@ -142,7 +144,7 @@ def geometry_within_class(
     reach = np.divide(1.0, most, out=np.zeros_like(most), where=most > 0)
     draws, chance = Draws(score), np.zeros(len(reach))
     q = measures.shape[1]
-    above, shuffled = ranks.above.astype(np.float32), measures.astype(np.float32)
+    above, shuffled = _written_out(ranks.above.astype(np.float32)), measures.astype(np.float32)
     step = max(1, FLOATS // max(measures.size, 1))
     for start in range(0, len(permutations), step):
         orders = permutations[start : start + step]
@@ -155,6 +157,10 @@ def geometry_within_class(
     strongest = np.take_along_axis(np.abs(rho), best[:, None], axis=1)[:, 0] * reach
     effect = corrected(strongest**2, chance / len(permutations) * reach**2)
     return Within(rho, effect, best, np.take_along_axis(p, best[:, None], axis=1)[:, 0], p)
+
+
+def _written_out(matrix: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix | NDArray[Any]:
+    return matrix.toarray() if matrix.nnz > DENSE * matrix.shape[0] * matrix.shape[1] else matrix
 
 
 def corrected(share: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -229,10 +235,14 @@ def class_beyond_geometry(ranks: Ranks, given: Given) -> Beyond:
     squares = np.asarray(ranks.above.multiply(ranks.above).sum(axis=1)).ravel()
     rest = squares - 2 * np.sum(slope.T * crossed, axis=1) + np.sum(slope * (given.design.T @ given.design @ slope), axis=0)
 
+    above = _written_out(ranks.above)
+
     def total(labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Σ_i r_i 1[y_i = c], float64 [w, C]."""
         chosen = scipy.sparse.csr_matrix((np.ones(n), labels, np.arange(n + 1)), shape=(n, count))
-        out: NDArray[np.float64] = (ranks.above @ chosen).toarray() - ((chosen.T @ given.design) @ slope).T
+        summed = above @ chosen
+        own = summed if isinstance(summed, np.ndarray) else summed.toarray()
+        out: NDArray[np.float64] = own - ((chosen.T @ given.design) @ slope).T
         return out
 
     expected = ranks.above @ given.chances - ((given.chances.T @ given.design) @ slope).T

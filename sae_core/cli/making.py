@@ -1,0 +1,136 @@
+"""The commands that have a configuration: every stage, the whole run, doctor, publish, report. Each returns what is printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any, Literal
+
+from sae_core import pipeline
+from sae_core.cli.printing import records
+from sae_core.config import RunConfig, Runtime, load_config
+from sae_core.errors import InputError
+from sae_core.progress import Bars, Lines, Report, both
+from sae_core.store import Store, write_atomic
+
+
+def _config(args: argparse.Namespace) -> RunConfig:
+    overrides = list(args.set)
+    if getattr(args, "latents", None):
+        overrides.append(f"{args.command}.latents={_latents(args.latents)}")
+    if getattr(args, "edit", None):
+        overrides.append(f"steer.edits={json.dumps([_edit(text) for text in args.edit])}")
+    for pair in getattr(args, "grid", []):
+        name, _, values = pair.partition("=")
+        overrides.append(f"sweep.{name}=[{values}]")
+    if args.command == "steer":
+        overrides += [f"steer.{name}={getattr(args, name)}" for name in ("image", "domain") if getattr(args, name) is not None]
+    return load_config(args.config, overrides)
+
+
+def _latents(text: str) -> str:
+    if text == "alive":
+        return "{}"
+    kind, _, number = text.partition(":")
+    if kind == "strongest" and number.isdigit():
+        return f"{{strongest: {number}}}"
+    parts = text.split(",")
+    if all(part.strip().isdigit() for part in parts):
+        return json.dumps({"ids": [int(part) for part in parts]})
+    raise InputError(f"--latents {text}: write ids such as 12,416,7204, or strongest:16, or alive")
+
+
+def _edit(text: str) -> dict[str, Any]:
+    latent, _, rest = text.partition(":")
+    op, _, value = rest.partition(":")
+    try:
+        return {"latent": int(latent), "op": op or "clamp", "value": float(value) if value else 0.0}
+    except ValueError:
+        raise InputError(f"--edit {text}: write LATENT:OP:VALUE, such as 7:clamp:2 or 9:ablate") from None
+
+
+def run_stage(args: argparse.Namespace) -> Any:
+    """Make one stage, or the whole run."""
+    stage = None if args.command == "run" else args.command
+    if args.job is not None:
+        return _as_job(args, stage)
+    config = _config(args)
+    bars = Bars() if sys.stderr.isatty() else None
+    try:
+        made = pipeline.run(stage, config, Store(args.cache), bars or Lines(), _runtime(args))
+    finally:
+        if bars is not None:
+            bars.close()
+    return _result(made, stage)
+
+
+def _as_job(args: argparse.Namespace, stage: str | None) -> Any:
+    from sae_core.jobs import Worker
+
+    with Worker(args.job, args.command).working() as worker:
+        config, store = _config(args), Store(args.cache)
+        worker.note(run_id=pipeline.run_id(pipeline.keys(config, store)))
+        report: Report = both(Lines(), worker)
+        return _result(pipeline.run(stage, config, store, report, _runtime(args)), stage)
+
+
+def _runtime(args: argparse.Namespace) -> Runtime:
+    if args.workers < 0:
+        raise InputError(f"--workers {args.workers}: give 0 or more")
+    executor: Literal["processes", "inline"] = "processes" if args.workers > 1 else "inline"
+    return Runtime(device=args.device, workers=args.workers, tensorboard=args.tensorboard, executor=executor)
+
+
+def _result(made: pipeline.Run, stage: str | None) -> dict[str, Any]:
+    if stage is None:
+        stages = [{"node": name, **outcome.to_json()} for name, outcome in made.outcomes.items()]
+        return {"run": made.id, "stages": stages, "metrics": made.metrics}
+    ended = {name: outcome for name, outcome in made.outcomes.items() if outcome.stage == stage}
+    if len(ended) == 1:
+        outcome = next(iter(ended.values()))
+        return {**outcome.to_json(), **(_sweep_tables(outcome) if stage == "sweep" else {})}
+    return {"run": made.id, "stages": [{"node": n, **o.to_json()} for n, o in ended.items()], "metrics": made.metrics}
+
+
+def _sweep_tables(outcome: pipeline.Outcome) -> dict[str, Any]:
+    from sae_core.evaluate.stability import stability_of
+
+    swept = outcome.load()
+    return {"members": records(swept.table), "stability": records(stability_of(swept))}
+
+
+def doctor(args: argparse.Namespace) -> Any:
+    """What a configuration needs and what of it is missing."""
+    from sae_core.doctor import examine
+
+    return examine(_config(args), Store(args.cache))
+
+
+def publish(args: argparse.Namespace) -> Any:
+    """Make the run and write it to a folder."""
+    from sae_core.publish.folder import export_run
+
+    made = pipeline.run(None, _config(args), Store(args.cache), Lines(), _runtime(args))
+    return {"out": str(args.out), "files": [str(p) for p in export_run(made, args.out)]}
+
+
+def report(args: argparse.Namespace) -> Any:
+    """Make what the report is about and write it as one HTML file; what these data do not allow is said in its place."""
+    from sae_core.publish.report import report_html
+
+    if args.out.is_dir() or not args.out.absolute().parent.is_dir():
+        raise InputError(f"--out {args.out}: give a file, such as report.html, in a folder that exists")
+    config, store = _config(args), Store(args.cache)
+    refused = {}
+    for stage in ("evaluate", "collect", "interpret", "geometry"):
+        try:
+            pipeline.run(stage, config, store, Lines(), _runtime(args))
+        except InputError as error:
+            if stage in ("evaluate", "collect"):
+                raise
+            refused[stage] = str(error)
+    made = pipeline.find_run(store, pipeline.run_id(pipeline.keys(config, store))).open(store)
+    written = report_html(made, refused).encode()
+    write_atomic(args.out, written)
+    return {"run": made.id, "out": str(args.out), "megabytes": round(len(written) / 1e6, 3), "refused": refused}
