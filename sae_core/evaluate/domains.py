@@ -1,27 +1,30 @@
-"""One domain's held-out images through the dictionary: reconstruction, zero-shot accuracy, caption recall, and their floors."""
+"""One domain's held-out images through the dictionary and its controls: reconstruction, zero-shot accuracy, caption recall."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+import scipy.sparse
 from numpy.typing import NDArray
 
-from sae_core.clip.embed import Embeddings
-from sae_core.data.manifest import Manifest
-from sae_core.evaluate.metrics import accuracy, caption_hits
-from sae_core.evaluate.recall import KS, Recall
-from sae_core.evaluate.recall import compare as compare_recall
+from sae_core.evaluate.answers import Answers, Asked, answer, constant, in_captions, in_classes, joined
+from sae_core.evaluate.controls import MEAN, Compared, Control, compare_control
+from sae_core.evaluate.flips import flipped
+from sae_core.evaluate.quality import QualityBlock, quality_of
+from sae_core.evaluate.recall import Recall
+from sae_core.evaluate.rows import ROWS, SPLIT, DomainRows
 from sae_core.evaluate.texts import Texts
-from sae_core.evaluate.zero_shot import ZeroShot, classify
-from sae_core.evaluate.zero_shot import compare as compare_classes
+from sae_core.evaluate.zero_shot import ZeroShot
 from sae_core.sae.architectures import SAE
 from sae_core.sae.quality import Quality
 
-SPLIT: Literal["test"] = "test"
-ROWS = 4096
+MOST_HELD_OUT = 50_000
+"""Held-out rows whose codes are held in memory at once; of more, that many are drawn at random."""
+MOST_TRAINED = 10_000
+"""Training rows for the probes, likewise."""
 
 
 @dataclass(frozen=True)
@@ -30,131 +33,165 @@ class Domain:
 
     Attributes:
         rows: held-out embedding rows.
-        quality: L0, R² and the rest over these rows.
+        encoder: the CLIP that the embeddings come from.
+        reconstruction: L0, R² and the rest over these rows.
         texts: what the images were compared with, and notes on what was not there.
-        zero_shot: accuracy before and after, or None.
+        zero_shot, recall: CLIP against CLIP+SAE, or None.
+        shared: zero-shot among the classes that all domains share, or None.
+        controls: mean ablation, PCA, random dictionary.
+        per_class: see `ZeroShot.per_class`; None without classes.
         images: int64 [zero_shot.n], manifest ids of the images classified.
-        floor: accuracy when every embedding is the split's mean, or None.
-        recall: caption recall before and after, or None.
-        recall_floor: the same for the mean embedding, one number for each of KS.
+        flips: see `flipped`; None without classes.
+        quality: sparsity, monosemanticity, alignment and probes.
     """
 
     rows: int
-    quality: dict[str, float]
+    encoder: str
+    reconstruction: dict[str, float]
     texts: Texts
     zero_shot: ZeroShot | None
-    images: NDArray[np.int64]
-    floor: float | None
+    shared: ZeroShot | None
     recall: Recall | None
-    recall_floor: tuple[float, ...] | None
+    controls: Sequence[Compared]
+    per_class: pd.DataFrame | None
+    images: NDArray[np.int64]
+    flips: pd.DataFrame | None
+    quality: QualityBlock
 
-    def metrics(self) -> dict[str, float]:
-        """The domain's flat metrics, without its name in front."""
-        found = {"n": float(self.rows), "r2": self.quality["r2"], "l0": self.quality["l0"]}
-        if self.recall is not None and self.recall_floor is not None:
-            found.update(self.recall.metrics())
-            found.update({f"recall_{k}_floor": value for k, value in zip(KS, self.recall_floor, strict=True)})
-        if self.zero_shot is not None and self.floor is not None:
-            found.update({**self.zero_shot.metrics(), "accuracy_floor": self.floor})
-        return found
+    @property
+    def floor(self) -> Compared:
+        """The mean ablation."""
+        return self.controls[0]
 
-    def line(self, name: str) -> str:
-        """The domain's line of eval.log, in the seed project's form."""
-        parts = [name]
-        if self.zero_shot is not None:
-            z = self.zero_shot
-            parts += [f"zero-shot CLIP: {z.accuracy_clip:.4f}", f"CLIP+SAE: {z.accuracy_sae:.4f}", f"delta: {z.delta:+.4f}"]
-        elif self.recall is not None:
-            m = self.recall.metrics()
-            for title, kind, form in (("CLIP", "clip", ".4f"), ("CLIP+SAE", "sae", ".4f"), ("delta", "delta", "+.4f")):
-                values = "/".join(format(m[f"recall_{k}_{kind}"], form) for k in KS)
-                parts.append(f"recall@{'/'.join(map(str, KS))} {title}: {values}" if kind == "clip" else f"{title}: {values}")
-        return " | ".join([*parts, f"L0: {self.quality['l0']:.2f}", f"R2: {self.quality['r2']:.4f}"])
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the arrays, as plain values."""
-        out: dict[str, Any] = {"rows": self.rows, "split": SPLIT, "reconstruction": self.quality, "notes": self.texts.notes}
-        if self.zero_shot is not None and self.texts.classes is not None:
-            z = self.zero_shot
-            out["zero_shot"] = {
-                **z.metrics(),
-                "retained": z.accuracy_sae / z.accuracy_clip if z.accuracy_clip else None,
-                "accuracy_floor": self.floor,
-                "lost": z.flips.lost,
-                "gained": z.flips.gained,
-                "classes": self.texts.classes.names,
-                "templates": list(self.texts.classes.templates),
-            }
-        if self.recall is not None and self.recall_floor is not None:
-            out["recall"] = {
-                **self.recall.metrics(),
-                **{f"recall_{k}_floor": value for k, value in zip(KS, self.recall_floor, strict=True)},
-                **{f"recall_{k}_mcnemar_p": flips.p for k, flips in zip(KS, self.recall.flips, strict=True)},
-                "captions": self.recall.captions,
-            }
-        return out
+@dataclass(frozen=True)
+class Measuring:
+    """How to measure: resamples of a bootstrap, and whether sparse probes are made."""
+
+    bootstrap: int
+    sparse_probes: bool
 
 
 def evaluate_domain(
-    sae: SAE,
-    manifest: Manifest,
-    embeddings: Embeddings,
+    rows: DomainRows,
     texts: Texts,
+    shared: NDArray[np.int64] | None,
+    sae: SAE,
+    controls: Sequence[Control],
     pooled: Sequence[Quality],
-    bootstrap: int,
+    how: Measuring,
     rng: np.random.Generator,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Domain:
-    """Run a domain's held-out rows through the dictionary, a block at a time.
+    """Run a domain's held-out rows through the dictionary and the controls, a block at a time.
 
     Args:
-        sae: the dictionary.
-        manifest: which images are held out, their labels and near-duplicate groups.
-        embeddings: of these images.
+        rows: the domain's rows.
         texts: what to compare with.
+        shared: the classes that all domains share, see `shared_classes`.
+        sae: the dictionary.
+        controls: what it is compared with beside the mean ablation.
         pooled: further accumulators to feed these rows to.
-        bootstrap: resamples for intervals.
-        rng: their randomness.
+        how: settings.
+        rng: randomness of the bootstraps.
         tick: called with (rows done, rows); may raise to stop.
     """
-    held_out = np.zeros(manifest.n, dtype=bool)
-    held_out[manifest.split_rows(SPLIT)] = True
-    rows = np.flatnonzero(held_out[embeddings.images])
-    images = np.asarray(embeddings.images, dtype=np.int64)[rows]
-    labels = np.asarray(manifest.labels, dtype=np.int64)[images]
-    groups = manifest.table["group"].to_numpy(np.int64)[images]
-    own = texts.captions.own[images] if texts.captions is not None else np.full(len(rows), -1, dtype=np.int64)
-    quality = Quality(sae.d, sae.m)
-    guesses: list[list[NDArray[np.int64]]] = [[], []]
-    hits: list[list[NDArray[np.float64]]] = [[], []]
-    total = np.zeros(sae.d)
-    for start in range(0, len(rows), ROWS):
-        block = slice(start, start + ROWS)
-        x = np.asarray(embeddings.rows(rows[block]), dtype=np.float32)
-        indices, values = sae.encode_sparse(x)
-        x_hat = sae.decode_sparse(indices, values)
+    asked = _asked(rows, texts, shared)
+    clip, answers, qualities, mean = _measure(rows, asked, [sae, *(one.sae for one in controls)], pooled, tick)
+    after, bootstrap = answers[0], how.bootstrap
+    zero_shot = in_classes(clip, after, asked, bootstrap, rng)
+    recall = in_captions(clip, after, asked, bootstrap, rng)
+    compared = [
+        compare_control(name, about, quality, clip, theirs, after, asked, bootstrap, rng)
+        for name, about, quality, theirs in (
+            (MEAN, {}, None, constant(mean, asked)),
+            *((c.name, c.about, q, a) for c, q, a in zip(controls, qualities[1:], answers[1:], strict=True)),
+        )
+    ]
+    per_class, flips, images = None, None, rows.images[:0]
+    if zero_shot is not None and texts.classes is not None:
+        per_class = zero_shot.per_class(texts.classes.names, bootstrap, rng)
+        images, places = rows.images[zero_shot.rows], rows.test[zero_shot.rows]
+        flips = flipped(sae, zero_shot, images, texts.classes.weights, lambda which: rows.embeddings.rows(places[which]))
+    return Domain(
+        rows.n,
+        rows.embeddings.encoder,
+        qualities[0].metrics(),
+        texts,
+        zero_shot,
+        in_classes(clip, after, asked, bootstrap, rng, shared=True) if shared is not None else None,
+        recall,
+        compared,
+        per_class,
+        images,
+        flips,
+        _quality(rows, sae, how, rng),
+    )
+
+
+def _asked(rows: DomainRows, texts: Texts, shared: NDArray[np.int64] | None) -> Asked:
+    none = np.full(rows.n, -1, dtype=np.int64)
+    classes = None if texts.classes is None else texts.classes.weights
+    captions, own = (None, none) if texts.captions is None else (texts.captions.texts, texts.captions.own[rows.images])
+    return Asked(classes, rows.labels, shared, captions, own, rows.groups)
+
+
+def _measure(
+    rows: DomainRows, asked: Asked, saes: Sequence[SAE], pooled: Sequence[Quality], tick: Callable[[int, int], None]
+) -> tuple[Answers, list[Answers], list[Quality], NDArray[np.float32]]:
+    """Answers of x and of each dictionary's x̂, each dictionary's quality (`pooled` are fed by the first), the mean row."""
+    qualities = [Quality(sae.d, sae.m) for sae in saes]
+    before: list[Answers] = []
+    after: list[list[Answers]] = [[] for _ in saes]
+    total = np.zeros(rows.embeddings.d)
+    for block, x in rows.blocks():
         total += x.sum(axis=0, dtype=np.float64)
-        for one in (quality, *pooled):
-            one.update(x, x_hat, indices, values)
-        captioned = own[block] >= 0
-        for side, vectors in enumerate((x, x_hat)):
-            if texts.classes is not None:
-                guesses[side].append(classify(vectors, texts.classes.weights))
-            if texts.captions is not None:
-                hits[side].append(caption_hits(vectors[captioned], own[block][captioned], texts.captions.texts, KS))
-        tick(min(start + ROWS, len(rows)), len(rows))
-    mean = (total / max(len(rows), 1)).astype(np.float32)[None]
-    zero_shot, floor = None, None
-    if texts.classes is not None and (labels >= 0).any():
-        zero_shot = compare_classes(np.concatenate(guesses[0]), np.concatenate(guesses[1]), labels, bootstrap, rng, groups)
-        floor = accuracy(np.broadcast_to(classify(mean, texts.classes.weights), zero_shot.labels.shape), zero_shot.labels)
-    recall, recall_floor = None, None
-    if texts.captions is not None and (own >= 0).any():
-        captioned = own >= 0
-        before, after = np.concatenate(hits[0]), np.concatenate(hits[1])
-        recall = compare_recall(before, after, len(texts.captions.texts), bootstrap, rng, groups[captioned])
-        wanted, count = np.unique(own[captioned], return_counts=True)
-        constant = caption_hits(np.repeat(mean, len(wanted), axis=0), wanted, texts.captions.texts, KS)
-        recall_floor = tuple(float(v) for v in count @ constant / count.sum())
-    classified = images[zero_shot.rows] if zero_shot is not None else images[:0]
-    return Domain(len(rows), quality.metrics(), texts, zero_shot, classified, floor, recall, recall_floor)
+        before.append(answer(x, asked, block))
+        for number, sae in enumerate(saes):
+            indices, values = sae.encode_sparse(x)
+            x_hat = sae.decode_sparse(indices, values)
+            for one in (qualities[number], *(pooled if number == 0 else ())):
+                one.update(x, x_hat, indices, values)
+            after[number].append(answer(x_hat, asked, block))
+        tick(block.stop, rows.n)
+    return joined(before), [joined(parts) for parts in after], qualities, (total / rows.n).astype(np.float32)
+
+
+def _quality(rows: DomainRows, sae: SAE, how: Measuring, rng: np.random.Generator) -> QualityBlock:
+    test = _drawn(rows.n, MOST_HELD_OUT, rng)
+    train = _drawn(len(rows.train), MOST_TRAINED, rng)
+    x, trained = rows.embeddings.rows(rows.test[test]), rows.embeddings.rows(rows.train[train])
+    codes, x_hat = _encoded(sae, x)
+    return quality_of(
+        codes,
+        x,
+        x_hat,
+        rows.embeddings.encoder,
+        rng,
+        labels=rows.labels[test],
+        groups=rows.groups[test],
+        train=trained,
+        train_labels=rows.train_labels[train],
+        train_codes=_encoded(sae, trained)[0] if how.sparse_probes else None,
+        bootstrap=how.bootstrap,
+        split=SPLIT,
+    )
+
+
+def _drawn(n: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """All of n rows, or `most` of them drawn at random, ascending."""
+    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+
+
+def _encoded(sae: SAE, x: NDArray[np.float32]) -> tuple[scipy.sparse.csr_matrix, NDArray[np.float32]]:
+    """Codes float32 [n, m], without padding, and reconstructions [n, d]."""
+    codes, rebuilt = [], []
+    for start in range(0, len(x), ROWS):
+        indices, values = sae.encode_sparse(x[start : start + ROWS])
+        ptr = np.arange(len(indices) + 1) * indices.shape[1]
+        block = scipy.sparse.csr_matrix((values.ravel(), indices.ravel(), ptr), shape=(len(indices), sae.m))
+        block.sum_duplicates()
+        block.eliminate_zeros()
+        codes.append(block)
+        rebuilt.append(sae.decode_sparse(indices, values))
+    return scipy.sparse.vstack(codes).tocsr(), np.concatenate(rebuilt)

@@ -8,16 +8,21 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from sae_core.errors import InputError
 from sae_core.evaluate.metrics import unit
+from sae_core.sae.sweep import Swept
 
 ROWS = 1024
 """Decoder rows whose cosines are made at once."""
 MEMORY = 4 * 2**30
 """Bytes the cosines of one pair may take (float64, all alive by all alive): 22,000 latents."""
+
+SETTINGS = ["architecture", "k", "l1", "width", "lr"]
+"""What members of a sweep have in common that differ only in their seed."""
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -100,3 +105,37 @@ def _spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.
     out = np.full(len(mask), np.nan)
     out[mask] = values
     return out
+
+
+def seed_groups(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of a sweep's table that differ in nothing but the seed, for all settings tried with two seeds or more."""
+    groups = (group for _, group in table.groupby(SETTINGS, dropna=False, sort=False))
+    return [group for group in groups if group["seed"].nunique() > 1]
+
+
+def stability_of(swept: Swept) -> pd.DataFrame:
+    """Seed stability of a sweep: of every group of members that differ in nothing but the seed.
+
+    Only latents that fire on a train or test row are matched; the others never left where their seed put them.
+
+    Returns: DataFrame architecture, k, l1, width, lr, seeds (dictionaries compared), matched, least, greatest (over
+        the pairs of seeds), mmcs, alive (mean alive latents a dictionary), note. Where stability cannot be measured its numbers
+        are NaN and the note says why. No row when no two members differ in the seed only.
+    Raises: DamagedArtifact when the artifact cannot be read.
+    """
+    found = []
+    for members in seed_groups(swept.table):
+        names = members["name"].tolist()
+        alive = [swept.counts(name) > 0 for name in names]
+        row: dict[str, Any] = {**{name: members[name].iloc[0] for name in SETTINGS}, "seeds": len(names)}
+        numbers: dict[str, Any] = dict.fromkeys(("matched", "least", "greatest", "mmcs"), float("nan"))
+        note = ""
+        try:
+            among = stability([swept.sae(name).decoder.cpu().numpy() for name in names], alive)
+            pairs = among.pairs.values()
+            numbers = {"matched": among.matched, "least": min(pairs), "greatest": max(pairs), "mmcs": among.mmcs}
+        except InputError as error:
+            note = str(error)
+        found.append({**row, **numbers, "alive": float(np.mean([mask.sum() for mask in alive])), "note": note})
+    columns = [*SETTINGS, "seeds", "matched", "least", "greatest", "mmcs", "alive", "note"]
+    return pd.DataFrame(found, columns=columns)

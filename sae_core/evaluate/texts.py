@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +22,10 @@ AGAIN = "once they are here, remove this evaluation and run it again"
 
 @dataclass(frozen=True)
 class Classes:
-    """Zero-shot classes: C names, their directions float32 [C, d], the templates they were made with."""
+    """Zero-shot classes: C names, the words put into prompts for each, directions float32 [C, d], the templates used."""
 
     names: list[str]
+    words: list[str]
     weights: NDArray[np.float32]
     templates: tuple[str, ...]
 
@@ -45,14 +48,28 @@ class Texts:
 
 
 def find_texts(
-    domain: str, manifest: Manifest, embeddings: Embeddings, templates: str | tuple[str, ...], towers: Towers
+    domain: str,
+    manifest: Manifest,
+    embeddings: Embeddings,
+    templates: str | tuple[str, ...],
+    towers: Towers,
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> Texts:
     """The classes of a domain, if it has at least two; its captions, if it has no classes or came with text embeddings.
 
-    Raises: InputError when the encoder named for the embeddings makes others of another width, or a template is bad.
+    Args:
+        domain: its name.
+        manifest, embeddings: its images.
+        templates: what prompts are made of.
+        towers: where text towers are.
+        renamed: for some classes, what prompts call them instead of their names.
+
+    Raises: InputError when the encoder named for the embeddings makes others of another width, a template is bad, or a class
+        that is renamed is not there.
     """
     notes: list[str] = []
-    classes = _classes(domain, manifest, embeddings, templates, towers, notes)
+    words = prompt_words(domain, manifest.classes, renamed)
+    classes = _classes(domain, manifest, embeddings, templates, words, towers, notes)
     captions = None
     if classes is None or embeddings.texts is not None:
         captions = _captions(domain, manifest, embeddings, towers, notes)
@@ -61,11 +78,39 @@ def find_texts(
     return Texts(classes, captions, notes)
 
 
+def prompt_words(domain: str, classes: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
+    """What prompts call each class. Raises InputError when a class that is renamed is not there."""
+    for name in renamed:
+        if name not in classes:
+            have = ", ".join(classes[:10]) + (" …" if len(classes) > 10 else "") if classes else "no class"
+            raise InputError(f"evaluate.class_names.{domain} renames {name[:60]!r}; {domain} has {have}")
+    return [renamed.get(name, name) for name in classes]
+
+
+def shared_classes(texts: Mapping[str, Texts]) -> dict[str, NDArray[np.int64]] | None:
+    """The classes that prompts of all labelled domains call the same, where the domains' classes differ.
+
+    A name that a domain has twice is left out: nothing says which of the two is meant.
+
+    Returns: for each labelled domain the numbers of its shared classes, int64 [s], in one order (the first domain's); None when
+        fewer than two domains have classes, all have the same, or fewer than two are shared.
+    """
+    words = {domain: found.classes.words for domain, found in texts.items() if found.classes is not None}
+    if len(words) < 2 or len({frozenset(one) for one in words.values()}) == 1:
+        return None
+    first = next(iter(words.values()))
+    shared = [word for word in first if all(one.count(word) == 1 for one in words.values())]
+    if len(shared) < 2:
+        return None
+    return {domain: np.array([one.index(word) for word in shared], dtype=np.int64) for domain, one in words.items()}
+
+
 def _classes(
     domain: str,
     manifest: Manifest,
     embeddings: Embeddings,
     templates: str | tuple[str, ...],
+    words: list[str],
     towers: Towers,
     notes: list[str],
 ) -> Classes | None:
@@ -74,12 +119,12 @@ def _classes(
     chosen = resolve_templates(templates)
     try:
         tower = towers.of(embeddings.encoder)
-        weights = class_directions(tower, manifest.classes, chosen)
+        weights = class_directions(tower, words, chosen)
     except Unavailable as error:
         notes.append(f"no zero-shot accuracy: {error}; {AGAIN}")
         return None
     _check_width(domain, weights, embeddings)
-    return Classes(list(manifest.classes), weights, chosen)
+    return Classes(list(manifest.classes), words, weights, chosen)
 
 
 def _captions(domain: str, manifest: Manifest, embeddings: Embeddings, towers: Towers, notes: list[str]) -> Captions | None:

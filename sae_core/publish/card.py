@@ -39,6 +39,11 @@ LIMITS = (
     "the scores as consistency, not as proof. R² is centred on the vector mean of the evaluated split."
 )
 
+CONTROLS = (
+    "Controls on the same images: every embedding replaced by the mean; as many principal components as the dictionary has "
+    "latents an image (L0); a random dictionary of the same width and L0 whose encoder alone is trained."
+)
+
 
 def model_card(run: Run) -> str:
     """The card as Markdown. Numbers that the run has not measured are left out, never guessed."""
@@ -46,7 +51,7 @@ def model_card(run: Run) -> str:
     parts = [
         f"# {config.name}: a sparse autoencoder on CLIP image embeddings",
         _what(config),
-        BUNDLED_NOTE if config.clip.model == "bundled" and _embeds(config) else "",
+        BUNDLED_NOTE if config.clip.model == "bundled" and embeds(config) else "",
         "## Reconstruction on held-out images",
         _quality(metrics),
         "## What it costs CLIP",
@@ -62,7 +67,8 @@ def model_card(run: Run) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _embeds(config: RunConfig) -> bool:
+def embeds(config: RunConfig) -> bool:
+    """Whether any domain's images are embedded here, and not given as precomputed embeddings."""
     return any(source.source != "arrays" for source in config.data.values())
 
 
@@ -93,19 +99,18 @@ def _quality(metrics: Mapping[str, float]) -> str:
 def _domains(config: RunConfig, metrics: Mapping[str, float]) -> str:
     rows = []
     for domain in config.data:
-        if f"{domain}.delta" in metrics:
-            clip, sae, delta, low, high = (
-                metrics[f"{domain}.{name}"]
-                for name in ("accuracy_clip", "accuracy_sae", "delta", "delta_ci_low", "delta_ci_high")
-            )
-            n = int(metrics[f"{domain}.n"])
-            rows.append(
-                f"| {domain} | zero-shot accuracy | {clip:.4f} | {sae:.4f} | {delta:+.4f} [{low:+.4f}, {high:+.4f}] | {n} |"
-            )
-        for at in (1, 5, 10):
-            if f"{domain}.recall_{at}_clip" in metrics:
-                clip, sae = metrics[f"{domain}.recall_{at}_clip"], metrics[f"{domain}.recall_{at}_sae"]
-                n = int(metrics[f"{domain}.n"])
-                rows.append(f"| {domain} | caption recall@{at} | {clip:.4f} | {sae:.4f} | {sae - clip:+.4f} | {n} |")
-    head = ["| domain | measure | CLIP | CLIP+SAE | delta [95 % CI] | n |", "|---|---|---|---|---|---|"]
-    return "\n".join([*head, *rows]) if rows else "Not measured."
+        trained = "" if domain in config.train_domains else " (not trained on)"
+        measures = [("zero-shot accuracy", "accuracy_{}", "delta", "n")]
+        measures += [(f"caption recall@{k}", f"recall_{k}_{{}}", f"recall_{k}_delta", "recall_n") for k in (1, 5, 10)]
+        for measure, value, delta, n in measures:
+            if f"{domain}.{delta}" not in metrics:
+                continue
+            kinds = (metrics[f"{domain}.{value.format(kind)}"] for kind in ("clip", "sae", "floor", "pca", "random"))
+            clip, sae, *controls = (f"{number:.4f}" for number in kinds)
+            change, low, high = (metrics[f"{domain}.{delta}{end}"] for end in ("", "_ci_low", "_ci_high"))
+            interval = f"{change:+.4f} [{low:+.4f}, {high:+.4f}]"
+            cells = [f"{domain}{trained}", measure, clip, sae, interval, *controls, str(int(metrics[f"{domain}.{n}"]))]
+            rows.append(f"| {' | '.join(cells)} |")
+    columns = ["domain", "measure", "CLIP", "CLIP+SAE", "delta [95 % CI]", "mean ablation", "PCA", "random dictionary", "n"]
+    head = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    return "\n".join([*head, *rows, "", CONTROLS]) if rows else "Not measured."

@@ -76,11 +76,16 @@ def measure(sae: SAE, pool: Pool, device: torch.device, tick: Callable[[int], No
 
 def measure_split(
     sae: SAE, train: Pool, test: Pool, device: torch.device, tick: Callable[[int], None] | None = None
-) -> tuple[dict[str, float], Quality]:
-    """A dictionary's metrics on the test rows (`dead_fraction` over train and test rows), and its quality on the test rows."""
+) -> tuple[dict[str, float], Quality, Tensor]:
+    """A dictionary's metrics on the test rows, its quality there, and the train and test rows on which each latent fires.
+
+    `dead_fraction` is over train and test rows: the share of latents that fire on none of them.
+
+    Returns: metrics by name, the Quality of the test rows, int64 [m].
+    """
     on_test, on_train = measure(sae, test, device, tick), measure(sae, train, device, tick)
-    silent_everywhere = float((on_test.counts + on_train.counts == 0).double().mean())
-    return {**on_test.metrics(), "dead_fraction": silent_everywhere}, on_test
+    counts = on_test.counts + on_train.counts
+    return {**on_test.metrics(), "dead_fraction": float((counts == 0).double().mean())}, on_test, counts
 
 
 def is_small(work: int) -> bool:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae_core.config import Runtime, SaeConfig, SweepRun
-from sae_core.errors import Cancelled, InputError
+from sae_core.errors import Cancelled, DamagedArtifact, InputError
 from sae_core.progress import Event, Report, silent
 from sae_core.sae import checkpoint, controls, recipe
 from sae_core.sae.architectures import SAE
@@ -32,12 +32,12 @@ from sae_core.sae.keeper import Keeper, look_every
 from sae_core.sae.learner import Learner
 from sae_core.sae.monitor import fitting_threads, is_small, measure_split
 from sae_core.sae.objectives.topk import Member
-from sae_core.sae.rows import HELD_OUT, MOST_HELD_OUT, Rows, pick_device, training_rows
+from sae_core.sae.rows import HELD_OUT, MOST_HELD_OUT, pick_device, training_rows
 from sae_core.sae.screen import halving_pays
 from sae_core.store import Inputs, canonical, write_atomic
 
 VERSION = 1
-TABLE, MEMBERS = "sweep.json", "members"
+TABLE, MEMBERS, COUNTS = "sweep.json", "members", "counts.npy"
 MOST_STACKED = 8
 """Members in one stack: more gain nothing, and their pre-activations would outgrow the cache."""
 STATE_SECONDS = 10.0
@@ -61,9 +61,24 @@ class Swept:
 
     def sae(self, name: str) -> SAE:
         """The dictionary of one member. Raises InputError for a name that is not in the table."""
+        return load_sae(self._member(name))
+
+    def counts(self, name: str) -> NDArray[np.int64]:
+        """On how many of the train and test rows each latent of a member fires, int64 [m]; 0 is what `dead_fraction` counts.
+
+        Raises: InputError for a name that is not in the table, DamagedArtifact when the counts cannot be read.
+        """
+        folder = self._member(name)
+        try:
+            counts: NDArray[np.int64] = np.load(folder / COUNTS, allow_pickle=False)
+        except (OSError, ValueError):
+            raise DamagedArtifact(f"sweep {self.folder.name} has no firing counts of {name}; sweep again") from None
+        return counts
+
+    def _member(self, name: str) -> Path:
         if name not in {row["name"] for row in self._rows}:
             raise InputError(f"the sweep has no member {name!r}; its table lists them")
-        return load_sae(self.folder / MEMBERS / name)
+        return self.folder / MEMBERS / name
 
     def metrics(self) -> dict[str, float]:
         """members, and the best r2 among them with its l0."""
@@ -82,7 +97,10 @@ def run(config: SweepRun, inputs: Inputs, out_dir: Path, report: Report = silent
     sweep = Sweep(config, rows.train, rows.groups, rows.encoder, out_dir, report, device)
     with sweep.threads():
         found = sweep.run()
-        table = [_row(name, member, found[name], sweep.rate(member), rows, device) for name, member in config.members().items()]
+        measured = {name: measure_split(sae, rows.train, rows.test, device) for name, sae in found.items()}
+        table = [
+            _row(name, member, found[name].m, sweep.rate(member), measured[name][0]) for name, member in config.members().items()
+        ]
     for row, best in zip(table, pareto([(row["l0"], row["r2"]) for row in table]), strict=True):
         row["pareto"] = best
     for name, sae in found.items():
@@ -90,6 +108,7 @@ def run(config: SweepRun, inputs: Inputs, out_dir: Path, report: Report = silent
         folder.mkdir(parents=True, exist_ok=True)
         write_weights(sae, folder / WEIGHTS)
         write_atomic(folder / CONFIG, json.dumps(describe(sae), indent=2).encode())
+        np.save(folder / COUNTS, measured[name][2].cpu().numpy())
     write_atomic(out_dir / TABLE, json.dumps({"members": table, "steps": sweep.steps, "batch": sweep.batch}, indent=2).encode())
     shutil.rmtree(out_dir / "state", ignore_errors=True)
     return Swept.load(out_dir)
@@ -259,15 +278,14 @@ class Sweep:
         self._report(Event("sweep", 0, self.steps, {}, text))
 
 
-def _row(name: str, member: SaeConfig, sae: SAE, lr: float | None, rows: Rows, device: torch.device) -> dict[str, Any]:
-    metrics, _ = measure_split(sae, rows.train, rows.test, device)
+def _row(name: str, member: SaeConfig, width: int, lr: float | None, metrics: dict[str, float]) -> dict[str, Any]:
     architecture = member.architecture
     return {
         "name": name,
         "architecture": architecture.kind,
         "k": getattr(architecture, "k", getattr(architecture, "l0", getattr(architecture, "components", None))),
         "l1": getattr(architecture, "l1", None),
-        "width": sae.m,
+        "width": width,
         "lr": lr,
         "seed": member.seed,
         **metrics,

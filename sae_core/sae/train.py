@@ -150,7 +150,7 @@ def _compute(config: SaeConfig, rows: Rows, out_dir: Path, report: Report, devic
     """A control that is computed, not trained: its artifact has one line of metrics."""
     mean, scale = scaling(rows.train, config.scaling)
     fitted = controls.fit(config, rows.train, mean, scale, rows.encoder, device, report)
-    metrics, on_test = measure_split(fitted.sae, rows.train, rows.test, device, lambda _: report(Event("train", 1, 1)))
+    metrics, on_test, _ = measure_split(fitted.sae, rows.train, rows.test, device, lambda _: report(Event("train", 1, 1)))
     metrics["loss"] = on_test.squared_error * on_test.d * scale**2
     log = Log(out_dir, {})
     log.note(f"{config.architecture.kind} | {rows.train.n} rows of {rows.train.d} | computed, not trained")
@@ -162,7 +162,7 @@ def _compute(config: SaeConfig, rows: Rows, out_dir: Path, report: Report, devic
 def _learn(config: SaeConfig, rows: Rows, out_dir: Path, report: Report, device: torch.device, events: bool) -> None:
     sae, trainer = _fit(config, rows.train, rows.groups, rows.encoder, out_dir, report, device, events)
     with trainer.threads():
-        metrics, on_test = measure_split(sae, rows.train, rows.test, device, lambda _: report(Event("train", 1, 1)))
+        metrics, on_test, _ = measure_split(sae, rows.train, rows.test, device, lambda _: report(Event("train", 1, 1)))
     plan, keeper = trainer.plan, trainer.keeper
     training = {
         "config": config.model_dump(mode="json"),

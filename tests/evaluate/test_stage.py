@@ -15,6 +15,7 @@ from sae_core.clip import towers
 from sae_core.config import EvaluateConfig, RunConfig, Runtime, validate
 from sae_core.errors import DamagedArtifact, InputError, Unavailable
 from sae_core.evaluate import stage
+from sae_core.evaluate.evaluation import FLIPS, PER_CLASS
 from sae_core.evaluate.metrics import caption_hits
 from sae_core.evaluate.recall import KS, distinct_captions
 from sae_core.pipeline import Run
@@ -112,6 +113,10 @@ def test_caption_recall_of_held_out_images(run: tuple[Run, Store]) -> None:
     for name, vectors in (("clip", x), ("sae", x_hat), ("floor", np.tile(x.mean(axis=0), (len(x), 1)))):
         expected = caption_hits(vectors, own[rows], candidates, KS).mean(axis=0)
         assert [metrics[f"captioned.recall_{k}_{name}"] for k in KS] == pytest.approx(expected.tolist(), abs=1e-9)
+    random = run[0].load("evaluate").report["domains"]["captioned"]["controls"][2]
+    assert random["recall_n"] == len(rows)
+    assert random["recall_10"] == metrics["captioned.recall_10_random"]
+    assert random["recall_10_delta"] == pytest.approx(random["recall_10"] - metrics["captioned.recall_10_clip"])
     for k in KS:
         delta = metrics[f"captioned.recall_{k}_delta"]
         assert delta == pytest.approx(metrics[f"captioned.recall_{k}_sae"] - metrics[f"captioned.recall_{k}_clip"])
@@ -121,12 +126,13 @@ def test_caption_recall_of_held_out_images(run: tuple[Run, Store]) -> None:
 def test_a_missing_text_tower_is_said(run: tuple[Run, Store]) -> None:
     found = run[0].load("evaluate")
     assert "classed.accuracy_clip" not in found.metrics()
-    (note,) = found.report["domains"]["classed"]["notes"]
+    note = found.report["domains"]["classed"]["notes"][0]
     assert note.startswith("no zero-shot accuracy: ")
     assert "ViT-B-32/openai" in note
     assert "\n" not in note
-    assert len(found.per_class) == len(found.per_image) == 0
-    assert list(found.per_class.columns) == list(stage.PER_CLASS)
+    assert len(found.per_class) == len(found.per_image) == len(found.flips) == 0
+    assert list(found.per_class.columns) == list(PER_CLASS)
+    assert list(found.flips.columns) == list(FLIPS)
 
 
 def test_log_lines(run: tuple[Run, Store]) -> None:

@@ -44,6 +44,11 @@ def test_paired_numbers() -> None:
     assert table["accuracy_clip"].tolist() == pytest.approx([1, 0.5, 0.5])
     assert table["accuracy_sae"].tolist() == pytest.approx([2 / 3, 1, 0])
     assert table["delta"].tolist() == pytest.approx([-1 / 3, 0.5, -0.5])
+    assert table["delta_ci_low"].tolist() == pytest.approx([-1, 0, -1])
+    assert table["delta_ci_high"].tolist() == pytest.approx([0, 1, 0])
+    before, after = found.confusion(3)
+    assert before.tolist() == [[3, 0, 0], [0, 1, 1], [0, 1, 1]]
+    assert after.tolist() == [[2, 1, 0], [0, 2, 0], [1, 1, 0]]
     assert (table["accuracy_sae"] * table["n"]).sum() / 7 == pytest.approx(metrics["accuracy_sae"])
 
 

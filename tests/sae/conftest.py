@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -31,6 +31,15 @@ def make_sae() -> Callable[..., SAE]:
         return SAE(architecture, weights, mean=5 * torch.randn(d, generator=g), scale=0.3, encoder_id=encoder)
 
     return make
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Equal bits are promised for equal numbers of threads, so they are fixed here, in the child process too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

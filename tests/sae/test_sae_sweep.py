@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sae_core import pipeline
 from sae_core.config import RunConfig, SaeConfig, SweepConfig, SweepRun, TopK, validate
-from sae_core.errors import Cancelled, InputError
+from sae_core.errors import Cancelled, DamagedArtifact, InputError
 from sae_core.progress import Event, silent
 from sae_core.sae.architectures import SAE
 from sae_core.sae.batches import Arrays, Pool
@@ -155,8 +155,13 @@ def test_the_artifact(captioned_arrays: Callable[..., Path], tmp_path: Path) -> 
         sae = load_sae(outcome.path / "members" / name)
         assert sae.sha256 == found.sae(name).sha256
         assert sae.encoder_id == "a/clip"
+        assert np.mean(found.counts(name) == 0) == table.loc[name, "dead_fraction"]
+        assert len(found.counts(name)) == table.loc[name, "width"]
     with pytest.raises(InputError, match=r"no member 'x/\.\./y'"):
         found.sae("x/../y")
+    (outcome.path / "members" / "pca-k1-w24-s0" / "counts.npy").unlink()
+    with pytest.raises(DamagedArtifact, match="no firing counts of pca-k1-w24-s0; sweep again"):
+        found.counts("pca-k1-w24-s0")
     assert json.loads((outcome.path / "sweep.json").read_text())["steps"] == 60
     # A plain run does not sweep, and a run without a grid says how to give one.
     assert "sweep" not in pipeline.run("manifest", config, store).outcomes
