@@ -9,11 +9,13 @@ from scipy.stats import fisher_exact
 
 from sae_core.evaluate.geometry.report import OWN, RANDOM, RAW
 
-WORDS = {"geometric": "geometry", "semantic": "semantics"}
+WORDS = {"geometric": "geometry alone", "semantic": "class alone", "both": "both"}
+TELLING = 0.9
+"""Where strokes tell the class of so many images, class beyond strokes hardly exists."""
 
 
 def geometry_claims(domain: Mapping[str, Any]) -> list[str]:
-    """Whether a dictionary has more latents of geometry, and of semantics, than its controls have on the same images.
+    """Whether a dictionary has more latents of geometry, of class, and of both, than its controls have on the same images.
 
     Two shares differ where Fisher's exact test of the counts says so at 5 %. (The bootstrap's interval of a share of 0 is [0, 0],
     so whether intervals overlap would say too much.) It takes latents as independent; trainings over seeds are another matter.
@@ -21,7 +23,8 @@ def geometry_claims(domain: Mapping[str, Any]) -> list[str]:
     Args:
         domain: a domain of a geometry report, with its `dictionaries`.
 
-    Returns: a sentence for each verdict in `WORDS`; one sentence that nothing can be said where no latent was tested.
+    Returns: a sentence for each verdict in `WORDS`, and one where strokes leave nothing for class to explain; one sentence that
+        nothing can be said where no latent was tested.
     """
     judged = {name: one for name, one in domain["dictionaries"].items() if one["tested"]}
     if OWN not in judged:
@@ -35,11 +38,17 @@ def geometry_claims(domain: Mapping[str, Any]) -> list[str]:
         ]
         against = ", ".join(parts) or "there is no control to hold that against"
         found.append(f"{_share(judged[OWN], verdict)} of the latents tested follow {word}: {against}.")
+    told = domain.get("class_from_strokes")
+    if told is not None and told >= TELLING:
+        found.append(
+            f"Strokes alone tell the class of {100 * told:.0f} % of these images, so hardly any latent can follow class beyond them "
+            "here: that few do shows nothing."
+        )
     return found
 
 
 def geometry_contrast(name_a: str, a: Mapping[str, Any], name_b: str, b: Mapping[str, Any]) -> list[str]:
-    """Whether one dictionary has more latents of geometry, and of semantics, than another on a domain of the same images.
+    """Whether one dictionary has more latents of geometry, of class, and of both, than another on a domain of the same images.
 
     Args:
         name_a, name_b: what to call the dictionaries.
@@ -51,11 +60,11 @@ def geometry_contrast(name_a: str, a: Mapping[str, Any], name_b: str, b: Mapping
     if not (first and first["tested"] and second and second["tested"]):
         return []
     found = []
-    for verdict in WORDS:
+    for verdict, word in WORDS.items():
         side = _side(first, second, verdict)
         verdict_on_it = "no difference is shown" if side == 0 else f"clearly more in {name_a if side > 0 else name_b}"
         numbers = f"{_share(first, verdict)} of the latents of {name_a}, {_share(second, verdict)} of those of {name_b}"
-        found.append(f"{verdict} are {numbers}: {verdict_on_it}.")
+        found.append(f"{word[0].upper()}{word[1:]} is followed by {numbers}: {verdict_on_it}.")
     return found
 
 
