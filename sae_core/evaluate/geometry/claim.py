@@ -41,8 +41,8 @@ def geometry_claims(domain: Mapping[str, Any]) -> list[str]:
     told = domain.get("class_from_strokes")
     if told is not None and told >= TELLING:
         found.append(
-            f"Strokes alone tell the class of {100 * told:.0f} % of these images, so hardly any latent can follow class beyond them "
-            "here: that few do shows nothing."
+            f"Strokes alone tell the class of {100 * told:.0f} % of these images, so hardly any latent can follow class beyond "
+            "them here: that few do shows nothing."
         )
     return found
 
