@@ -17,6 +17,7 @@ from .clip.embed import Embeddings as Embeddings
 from .clip.encoder import Encoder as Encoder
 from .clip.encoder import load_encoder as load_encoder
 from .clip.encoder import requirements_of as requirements_of
+from .clip.prompts import resolve_templates as resolve_templates
 from .clip.towers import Towers as Towers
 from .clip.words import builtin_words as builtin_words
 from .config import Edit as Edit
@@ -33,6 +34,13 @@ from .errors import DamagedArtifact as DamagedArtifact
 from .errors import InputError as InputError
 from .errors import SaeLabError as SaeLabError
 from .errors import Unavailable as Unavailable
+from .evaluate.geometry.claim import geometry_claims as geometry_claims
+from .evaluate.geometry.claim import geometry_contrast as geometry_contrast
+from .evaluate.geometry.report import GeometryReport as GeometryReport
+from .evaluate.shift import domain_shift as domain_shift
+from .evaluate.shift import shift_counts as shift_counts
+from .evaluate.stability import seed_groups as seed_groups
+from .evaluate.stability import stability_of as stability_of
 from .evaluate.zero_shot import zero_shot as zero_shot
 from .interpret.naming import name_latents as name_latents
 from .interpret.stage import Names as Names
@@ -42,6 +50,7 @@ from .interpret.vocabulary import vocabulary_from_words as vocabulary_from_words
 from .progress import Event as Event
 from .publish.card import model_card as model_card
 from .publish.folder import export_run as export_run
+from .publish.report import report_html as report_html
 from .sae.architectures import SAE as SAE
 from .sae.formats import load_sae as load_sae
 from .sae.recipe import width_advice as width_advice

@@ -34,7 +34,7 @@ def run(
     Args:
         config: a YAML file or a RunConfig.
         cache: the folder of artifacts.
-        stage: manifest, embed, train, evaluate, collect, interpret, visualize or steer; None for all.
+        stage: one of `pipeline.STAGES`, such as "train"; None for all but those made on request (sweep, strokes, geometry).
         overrides: `key.subkey=value` pairs, as after `--set`.
         report: receives every `Event`.
         device: auto, cpu or cuda.

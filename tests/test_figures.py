@@ -26,9 +26,9 @@ def shift(names: list[str | None]) -> pd.DataFrame:
         {
             "latent": [3, 8, 11],
             "name": names,
-            "sketch.rate": [0.2, 0.0, 0.01],
-            "photo.rate": [0.1, 0.5, 0.0],
-            "group": ["shared", "photo only", "sketch only"],
+            "rate_a": [0.2, 0.0, 0.01],
+            "rate_b": [0.1, 0.5, 0.0],
+            "tab": ["shared", "photo only", "sketch only"],
         }
     )
 
@@ -57,16 +57,14 @@ def every_figure(text: str = "house") -> dict[str, go.Figure]:
     colours = figures.domain_colours({"sketch": "sketch", "photo": "photo"})
     return {
         "accuracy_bars": figures.accuracy_bars(accuracy().assign(group=text)),
-        "delta_by_class": figures.delta_by_class(classes, colours),
+        "class_deltas": figures.class_deltas(classes, colours),
         "histogram_by_domain": figures.histogram_by_domain({"sketch": counts}, colours),
         "training_curves": figures.training_curves({text: steps, "other": steps}),
         "label_curves": figures.label_curves(curves, band, at=1.0),
         "probability_bars": figures.probability_bars(
             pd.DataFrame({"label": [text, "cat"], "before": [0.4, 0.6], "after": [0.9, 0.1]})
         ),
-        "domain_shift": figures.domain_shift(
-            shift([text, None, None]), "sketch", "photo", colours, {"sketch": 1e-4, "photo": 1e-3}
-        ),
+        "shift_map": figures.shift_map(shift([text, None, None]), "sketch", "photo", colours, {"sketch": 1e-4, "photo": 1e-3}),
         "pareto": figures.pareto(members(text)),
     }
 
@@ -114,12 +112,12 @@ def test_domain_colours_tell_two_domains_of_a_rendering_apart() -> None:
     assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours.values())
 
 
-def test_delta_by_class_keeps_both_ends_worst_on_top() -> None:
+def test_class_deltas_keeps_both_ends_worst_on_top() -> None:
     delta = np.linspace(-0.5, 0.5, 41)
     frame = pd.DataFrame({"domain": "sketch", "class": [f"c{i}" for i in range(41)], "n": 9, "delta": delta}).sample(
         frac=1, random_state=1
     )
-    figure = figures.delta_by_class(frame, {"sketch": "#123456"}, limit=3)
+    figure = figures.class_deltas(frame, {"sketch": "#123456"}, limit=3)
     assert [figure.layout.yaxis.ticktext[y] for y in figure.data[0].y] == ["c0", "c1", "c2", "c38", "c39", "c40"]
     np.testing.assert_allclose(figure.data[0].x, [*delta[:3], *delta[-3:]])
     bottom, top = figure.layout.yaxis.range
@@ -128,9 +126,9 @@ def test_delta_by_class_keeps_both_ends_worst_on_top() -> None:
     assert "3 worst, 3 best" in figure.layout.title.text
 
 
-def test_delta_by_class_leaves_out_a_class_that_a_domain_lacks() -> None:
+def test_class_deltas_leaves_out_a_class_that_a_domain_lacks() -> None:
     frame = pd.DataFrame({"domain": ["a", "a", "b"], "class": ["cat", "dog", "cat"], "n": [5, 5, 5], "delta": [0.1, -0.1, 0.2]})
-    figure = figures.delta_by_class(frame, {})
+    figure = figures.class_deltas(frame, {})
     names = figure.layout.yaxis.ticktext
     by_domain = {trace.name: {names[y]: x for y, x in zip(trace.y, trace.x, strict=True)} for trace in figure.data}
     assert by_domain == {"a": {"dog": -0.1, "cat": 0.1}, "b": {"cat": 0.2}}
@@ -141,7 +139,7 @@ def test_labels_that_are_cut_to_the_same_letters_stay_apart() -> None:
     bars = figures.probability_bars(pd.DataFrame({"label": names, "before": [0.5, 0.3, 0.2], "after": [0.2, 0.3, 0.5]}))
     assert len(set(bars.layout.yaxis.ticktext)) == 1
     assert list(bars.data[0].y) == [0, 1, 2]
-    deltas = figures.delta_by_class(pd.DataFrame({"domain": "a", "class": names, "n": 1, "delta": [0.1, 0.2, 0.3]}), {})
+    deltas = figures.class_deltas(pd.DataFrame({"domain": "a", "class": names, "n": 1, "delta": [0.1, 0.2, 0.3]}), {})
     assert list(deltas.data[0].y) == [0, 1, 2]
 
 
@@ -206,8 +204,8 @@ def test_probability_bars_draw_before_in_clip_grey_above_after_in_violet() -> No
     assert (after.marker.color, before.marker.color) == (figures.SAE, figures.CLIP)
 
 
-def test_domain_shift_draws_never_at_the_floor_and_carries_the_latent() -> None:
-    figure = every_figure()["domain_shift"]
+def test_shift_map_draws_never_at_the_floor_and_carries_the_latent() -> None:
+    figure = every_figure()["shift_map"]
     points = {trace.customdata[0][0]: (trace.x[0], trace.y[0], trace.name) for trace in figure.data}
     assert points == {3: (0.2, 0.1, "shared (1)"), 8: (1e-4, 0.5, "photo only (1)"), 11: (0.01, 1e-3, "sketch only (1)")}
     assert figure.layout.xaxis.ticktext[0] == "never"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sae_core.evaluate.answers import Answers, Asked, answer, constant, in_captions, in_classes, joined
 from sae_core.evaluate.controls import MEAN, Compared, Control, compare_control
 from sae_core.evaluate.flips import flipped
+from sae_core.evaluate.intervals import reconstruction_intervals
 from sae_core.evaluate.quality import QualityBlock, quality_of
 from sae_core.evaluate.recall import Recall
 from sae_core.evaluate.rows import ROWS, SPLIT, DomainRows
@@ -34,7 +35,7 @@ class Domain:
     Attributes:
         rows: held-out embedding rows.
         encoder: the CLIP that the embeddings come from.
-        reconstruction: L0, R² and the rest over these rows.
+        reconstruction: L0, R² and the rest over these rows, with 95 % intervals of r2, r2_uncentred, cosine and l0.
         texts: what the images were compared with, and notes on what was not there.
         zero_shot, recall: CLIP against CLIP+SAE, or None.
         shared: zero-shot among the classes that all domains share, or None.
@@ -113,10 +114,11 @@ def evaluate_domain(
         per_class = zero_shot.per_class(texts.classes.names, bootstrap, rng)
         images, places = rows.images[zero_shot.rows], rows.test[zero_shot.rows]
         flips = flipped(sae, zero_shot, images, texts.classes.weights, lambda which: rows.embeddings.rows(places[which]))
+    block, intervals = _quality(rows, sae, how, rng)
     return Domain(
         rows.n,
         rows.embeddings.encoder,
-        qualities[0].metrics(),
+        {**qualities[0].metrics(), **intervals},
         texts,
         zero_shot,
         in_classes(clip, after, asked, bootstrap, rng, shared=True) if shared is not None else None,
@@ -125,7 +127,7 @@ def evaluate_domain(
         per_class,
         images,
         flips,
-        _quality(rows, sae, how, rng),
+        block,
     )
 
 
@@ -157,12 +159,15 @@ def _measure(
     return joined(before), [joined(parts) for parts in after], qualities, (total / rows.n).astype(np.float32)
 
 
-def _quality(rows: DomainRows, sae: SAE, how: Measuring, rng: np.random.Generator) -> QualityBlock:
+def _quality(rows: DomainRows, sae: SAE, how: Measuring, rng: np.random.Generator) -> tuple[QualityBlock, dict[str, float]]:
+    """The quality block, and intervals of the reconstruction's numbers."""
     test = _drawn(rows.n, MOST_HELD_OUT, rng)
     train = _drawn(len(rows.train), MOST_TRAINED, rng)
     x, trained = rows.embeddings.rows(rows.test[test]), rows.embeddings.rows(rows.train[train])
     codes, x_hat = _encoded(sae, x)
-    return quality_of(
+    (resampling,) = rng.spawn(1)
+    intervals = reconstruction_intervals(x, x_hat, codes, rows.groups[test], how.bootstrap, resampling)
+    block = quality_of(
         codes,
         x,
         x_hat,
@@ -176,6 +181,7 @@ def _quality(rows: DomainRows, sae: SAE, how: Measuring, rng: np.random.Generato
         bootstrap=how.bootstrap,
         split=SPLIT,
     )
+    return block, intervals
 
 
 def _drawn(n: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -68,23 +68,41 @@ def bootstrap_mean(
 
     Source: Efron & Tibshirani 1993, chapters 8 and 13.
     """
-    if len(values) == 0:
-        return Interval(float("nan"), float("nan"))
     values = np.asarray(values, dtype=np.float64)
-    if groups is None:
-        pairs = np.stack([values, np.ones(len(values))], axis=1)
-    else:
+    return bootstrap_ratio(values, np.ones(len(values)), resamples, rng, groups, level)
+
+
+def bootstrap_ratio(
+    top: NDArray[Any],
+    bottom: NDArray[Any],
+    resamples: int,
+    rng: np.random.Generator,
+    groups: NDArray[np.integer[Any]] | None = None,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile bootstrap interval of Σ top / Σ bottom, rows (or groups of rows) resampled with both numbers together.
+
+    Args as for `bootstrap_mean`, which is the case of a `bottom` of ones. A resample whose denominator is 0 is left out.
+
+    Returns: the interval; NaN ends for no rows, or when the denominator is 0 in every resample.
+    """
+    if len(top) == 0:
+        return Interval(float("nan"), float("nan"))
+    pairs = np.stack([top, bottom], axis=1).astype(np.float64)
+    if groups is not None:
         _, member = np.unique(groups, return_inverse=True)
-        pairs = np.stack([np.bincount(member, weights=values), np.bincount(member)], axis=1)
+        pairs = np.stack([np.bincount(member, weights=column) for column in pairs.T], axis=1)
     kinds, counts = np.unique(pairs, axis=0, return_counts=True)
     drawn = int(counts.sum())
-    means = np.empty(resamples)
+    ratios = np.empty(resamples)
     block = max(1, FLOATS // len(kinds))
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         sums = rng.multinomial(drawn, counts / drawn, size=size) @ kinds
-        means[start : start + size] = sums[:, 0] / sums[:, 1]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+        ratios[start : start + size] = np.divide(sums[:, 0], sums[:, 1], out=np.full(size, np.nan), where=sums[:, 1] != 0)
+    if np.isnan(ratios).all():
+        return Interval(float("nan"), float("nan"))
+    low, high = np.nanquantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sae_core.errors import InputError
 from sae_core.evaluate.alignment import BATCH, K, cknna
+from sae_core.evaluate.metrics import bootstrap_mean
 from sae_core.evaluate.monosemanticity import Monosemanticity, monosemanticity
 from sae_core.evaluate.probes import Fidelity, class_probe
 from sae_core.evaluate.sparse_probes import DIFFERENCE, SparseProbes, sparse_probes
@@ -37,7 +38,7 @@ class QualityBlock(NamedTuple):
             spectrum {rate: [..], latents: [..]}: a histogram of firing rates, one edge more than counts. The first bin, from 0,
                 holds the dead latents, the others are of equal width in log10 and end at 1;
             dead_fraction, almost_dead_fraction, dense_fraction, over (the rows that these are counted on);
-            ms {encoder, circular, n, latents, mean, median, p90, random_mean};
+            ms {encoder, circular, n, latents, mean, mean_ci_low, mean_ci_high (over latents), median, p90, random_mean};
             cknna {value, k, batch, batches, n};
             class_probe {accuracy_x, accuracy_x_hat, delta, delta_ci_low, delta_ci_high, mcnemar_p, agreement, n, classes,
                 trained};
@@ -92,7 +93,7 @@ def quality_of(
     """
     n, m = codes.shape
     _check(codes, x, x_hat, labels, groups, train, train_labels, train_codes, ms_embeddings, ms_encoder)
-    shuffling, batching, drawing, probing, sparsely = rng.spawn(5)
+    shuffling, batching, drawing, probing, sparsely, resampling = rng.spawn(6)
     notes: list[str] = []
 
     fires = sparsity(codes)
@@ -119,7 +120,7 @@ def quality_of(
     report = {
         **_sparsity(fires),
         "over": f"{n} held-out images (split {split})",
-        "ms": _monosemanticity(ms, chance, ms_embeddings is None, notes),
+        "ms": _monosemanticity(ms, chance, ms_embeddings is None, notes, bootstrap, resampling),
         "cknna": _alignment(x, x_hat, batching, notes),
         "class_probe": None if probe is None else _class_probe(probe),
         "sparse_probes": None if sparse is None else _sparse_probes(sparse, bootstrap, sparsely),
@@ -149,7 +150,14 @@ def _sparsity(fires: Sparsity) -> dict[str, Any]:
     }
 
 
-def _monosemanticity(ms: Monosemanticity, chance: Monosemanticity, circular: bool, notes: list[str]) -> dict[str, Any] | None:
+def _monosemanticity(
+    ms: Monosemanticity,
+    chance: Monosemanticity,
+    circular: bool,
+    notes: list[str],
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, Any] | None:
     scored, shuffled = (one.scores[~np.isnan(one.scores)] for one in (ms, chance))
     if not len(scored):
         notes.append(f"no monosemanticity: no latent fires on two of the {ms.n} held-out images")
@@ -160,6 +168,8 @@ def _monosemanticity(ms: Monosemanticity, chance: Monosemanticity, circular: boo
         "n": ms.n,
         "latents": len(scored),
         "mean": float(scored.mean()),
+        # Over latents, as drawn from all that training might have found; the images are given.
+        **dict(zip(("mean_ci_low", "mean_ci_high"), bootstrap_mean(scored, resamples, rng), strict=True)),
         "median": float(np.median(scored)),
         "p90": float(np.quantile(scored, 0.9)),
         "random_mean": float(shuffled.mean()),

@@ -5,18 +5,32 @@ Colours keep one meaning everywhere: blue is a sketch domain, orange a photo dom
 figure reads on light and on dark; legends stand below and titles are short, so that nothing is cut on a phone (340 px).
 """
 
+from sae_core.figures.accuracy import class_deltas, conditions_table, confusion, controls_bars
 from sae_core.figures.charts import (
     accuracy_bars,
-    delta_by_class,
-    domain_shift,
     histogram_by_domain,
     label_curves,
     probability_bars,
     training_curves,
 )
 from sae_core.figures.front import pareto
+from sae_core.figures.geometry import geometry_map, shift_map, verdict_shares
+from sae_core.figures.quality import firing_spectrum, l0_histogram, sparse_probe_lines
 from sae_core.figures.sheet import image_grid
-from sae_core.figures.style import ARCHITECTURES, CLIP, COLOURS, CONDITIONS, CONTROL, PHOTO, SAE, SKETCH, domain_colours
+from sae_core.figures.style import (
+    ARCHITECTURES,
+    CLIP,
+    COLOURS,
+    CONDITIONS,
+    CONTROL,
+    CONTROLS,
+    ON_DARK,
+    PHOTO,
+    SAE,
+    SKETCH,
+    VERDICTS,
+    domain_colours,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -24,17 +38,28 @@ __all__ = [
     "COLOURS",
     "CONDITIONS",
     "CONTROL",
+    "CONTROLS",
+    "ON_DARK",
     "PHOTO",
     "SAE",
     "SKETCH",
+    "VERDICTS",
     "accuracy_bars",
-    "delta_by_class",
+    "class_deltas",
+    "conditions_table",
+    "confusion",
+    "controls_bars",
     "domain_colours",
-    "domain_shift",
+    "firing_spectrum",
+    "geometry_map",
     "histogram_by_domain",
     "image_grid",
+    "l0_histogram",
     "label_curves",
     "pareto",
     "probability_bars",
+    "shift_map",
+    "sparse_probe_lines",
     "training_curves",
+    "verdict_shares",
 ]

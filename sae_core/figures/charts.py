@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from sae_core.figures.style import CLIP, CONDITIONS, CONTROL, GRID, SAE, plain, styled
+from sae_core.figures.style import CLIP, CONDITIONS, CONTROL, INK, SAE, named_rows, plain, styled
 
 
 def accuracy_bars(frame: pd.DataFrame, title: str = "Zero-shot accuracy", axis: str = "images classified rightly") -> go.Figure:
@@ -33,6 +33,7 @@ def accuracy_bars(frame: pd.DataFrame, title: str = "Zero-shot accuracy", axis: 
                 "arrayminus": rows.value - rows.low,
                 "thickness": 1.2,
                 "width": 4,
+                "color": INK,
             }
         figure.add_bar(
             x=[plain(group) for group in rows.group],
@@ -54,52 +55,6 @@ def accuracy_bars(frame: pd.DataFrame, title: str = "Zero-shot accuracy", axis: 
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.06)
     figure.update_yaxes(range=[0, 1.0], tickformat=".0%", title_text=axis)
     return styled(figure, title, 360)
-
-
-def delta_by_class(
-    frame: pd.DataFrame, colours: Mapping[str, str], limit: int = 12, title: str = "Change of accuracy by class"
-) -> go.Figure:
-    """What the dictionary costs or gains each class, worst first; with more than 2 x `limit` classes only both ends are drawn.
-
-    Args:
-        frame: columns `domain`, `class`, `n`, `delta` (accuracy CLIP+SAE minus CLIP, in [-1, 1]).
-        colours: colour of each domain (see `domain_colours`).
-    """
-    order = frame.groupby("class")["delta"].mean().sort_values()
-    kept = list(order.index) if len(order) <= 2 * limit else [*order.index[:limit], *order.index[-limit:]]
-    if len(kept) < len(order):
-        title = f"{title} ({limit} worst, {limit} best)"
-    figure = go.Figure()
-    for nth, (domain, rows) in enumerate(frame[frame["class"].isin(kept)].groupby("domain", sort=False)):
-        rows = rows.set_index("class").reindex(kept).reset_index().dropna(subset=["delta"])
-        figure.add_scatter(
-            x=rows.delta,
-            y=rows.index,
-            mode="markers",
-            name=str(domain),
-            marker={
-                "color": colours.get(str(domain), CONTROL),
-                "size": 10,
-                "symbol": _SYMBOLS[nth % len(_SYMBOLS)],
-                "line": {"width": 2 if nth else 0},
-            },
-            customdata=[[plain(name), int(n)] for name, n in zip(rows["class"], rows["n"], strict=True)],
-            hovertemplate="%{customdata[0]}, " + str(domain) + ": %{x:+.1%}, n = %{customdata[1]}<extra></extra>",
-        )
-    figure.add_vline(x=0, line={"color": CONTROL, "width": 1})
-    figure.update_xaxes(tickformat="+.0%", title_text="CLIP+SAE minus CLIP")
-    _rows(figure, kept, 24)
-    return styled(figure, title, 130 + 18 * len(kept))
-
-
-def _rows(figure: go.Figure, names: Sequence[object], width: int) -> None:
-    # Rows are numbers with names for ticks: two names that are cut to the same letters stay two rows. The first is on top.
-    texts = [plain(name, width) for name in names]
-    figure.update_yaxes(range=[len(names) - 0.4, -0.6], tickvals=list(range(len(names))), ticktext=texts, zeroline=False)
-
-
-# Open ones after the first, so that equal values of two domains are both seen.
-_SYMBOLS = ("circle", "diamond-open", "square-open", "triangle-up-open")
 
 
 def histogram_by_domain(
@@ -246,57 +201,5 @@ def probability_bars(frame: pd.DataFrame, title: str = "Labels before and after"
         )
     figure.update_layout(barmode="group", bargap=0.3)
     figure.update_xaxes(range=[0, 1], tickformat=".0%", title_text="probability")
-    _rows(figure, list(frame["label"]), 26)
+    named_rows(figure, list(frame["label"]), 26)
     return styled(figure, title, 120 + 40 * len(frame))
-
-
-def domain_shift(
-    frame: pd.DataFrame,
-    x: str,
-    y: str,
-    colours: Mapping[str, str],
-    floors: Mapping[str, float],
-    title: str = "Where each latent fires",
-) -> go.Figure:
-    """Every latent by its firing rate on two domains, both axes logarithmic.
-
-    A rate of 0 has no logarithm: it is drawn on the axis at `floors[domain]` (half an image, say) and labelled `never`.
-
-    Args:
-        frame: columns `latent`, `name` (text or None), `<x>.rate`, `<y>.rate` in [0, 1], and `group` (`shared`, `<x> only`,
-            `<y> only`).
-        colours: colour of each domain, and of `shared` where violet is not wanted.
-        x, y: the two domains; floors: the smallest rate drawn for each.
-    """
-    figure = go.Figure()
-    groups = {"shared": colours.get("shared", SAE), f"{x} only": colours.get(x, CONTROL), f"{y} only": colours.get(y, CONTROL)}
-    for group, colour in groups.items():
-        rows = frame[frame.group == group]
-        if rows.empty:
-            continue
-        figure.add_scattergl(
-            x=rows[f"{x}.rate"].clip(lower=floors[x]),
-            y=rows[f"{y}.rate"].clip(lower=floors[y]),
-            mode="markers",
-            name=f"{group} ({len(rows)})",
-            marker={"color": colour, "size": 7, "opacity": 0.7, "line": {"width": 0}},
-            customdata=[[int(latent), _named(name)] for latent, name in zip(rows["latent"], rows["name"], strict=True)],
-            hovertemplate="latent %{customdata[0]} %{customdata[1]}<br>" + f"{x}: %{{x:.2%}}, {y}: %{{y:.2%}}<extra></extra>",
-        )
-    for axis, domain in (("x", x), ("y", y)):
-        low = np.log10(floors[domain])
-        ticks = [10.0**power for power in range(int(np.ceil(low + 0.3)), 1)]
-        axes = figure.update_xaxes if axis == "x" else figure.update_yaxes
-        axes(
-            type="log",
-            range=[low - 0.15, 0.1],
-            tickvals=[floors[domain], *ticks],
-            ticktext=["never", *(f"{100 * tick:g} %" for tick in ticks)],
-            title_text=f"images of {domain} it fires on",
-        )
-    figure.add_shape(type="line", xref="paper", yref="paper", x0=0, y0=0, x1=1, y1=1, line={"color": GRID, "dash": "dot"})
-    return styled(figure, title, 460)
-
-
-def _named(name: object) -> str:
-    return f"“{plain(name, 30)}”" if isinstance(name, str) else ""

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 SKETCH, PHOTO, CLIP, SAE, CONTROL = "#1b6ca8", "#d1722e", "#6b7280", "#7c3aed", "#9ca3af"
-COLOURS: Mapping[str, str] = {"sketch": SKETCH, "photo": PHOTO, "clip": CLIP, "sae": SAE, "control": CONTROL}
+INK = "#1f2937"
+"""What is drawn on bars and page alike: whiskers."""
+COLOURS: Mapping[str, str] = {"sketch": SKETCH, "photo": PHOTO, "clip": CLIP, "sae": SAE, "control": CONTROL, "ink": INK}
+ON_DARK: Mapping[str, str] = {
+    "sketch": "#3f8fd0",
+    "photo": "#d97b3a",
+    "clip": "#8a919e",
+    "sae": "#8b5cf6",
+    "control": "#6b7280",
+    "ink": "#e5e7eb",
+}
+"""The same on a dark page."""
 CONDITIONS: Mapping[str, str] = {"CLIP": CLIP, "CLIP+SAE": SAE, "mean ablation": CONTROL}
 """What an embedding is replaced by before it is classified, and the colour that says so."""
 
@@ -25,6 +36,17 @@ ARCHITECTURES: Mapping[str, tuple[str, str]] = {
     "splice": (CONTROL, "square-open"),
 }
 """Colour and shape of each architecture; controls are grey. The others have a contrast of 3 on a light and on a dark page."""
+
+CONTROLS = ("PCA", "random dictionary", "mean ablation")
+"""What stands beside a dictionary at the same L0, best first as a rule; all are grey."""
+
+VERDICTS: Mapping[str, tuple[str, str]] = {
+    "geometric": ("#0d9488", "circle"),
+    "semantic": ("#db2777", "diamond"),
+    "both": ("#b45309", "square"),
+    "neither": (CONTROL, "circle-open"),
+}
+"""Colour and shape of each verdict on a latent; none is a colour of a domain or of the dictionary."""
 
 GRID = "rgba(128,128,128,0.25)"
 
@@ -75,6 +97,12 @@ def styled(figure: go.Figure, title: str, height: int, legend: bool = True) -> g
     figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True, title_standoff=8)
     figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True, title_standoff=8)
     return figure
+
+
+def named_rows(figure: go.Figure, names: Sequence[object], width: int) -> None:
+    """Vertical places 0, 1, ... get names for ticks, the first on top; two names cut to the same letters stay two rows."""
+    texts = [plain(name, width) for name in names]
+    figure.update_yaxes(range=[len(names) - 0.4, -0.6], tickvals=list(range(len(names))), ticktext=texts, zeroline=False)
 
 
 def plain(text: object, width: int = 40) -> str:
