@@ -17,6 +17,7 @@ PAGES = {
     ],
     "Look": [
         st.Page("pages/zero_shot.py", title="Zero-shot", icon=":material/balance:"),
+        st.Page("pages/geometry.py", title="Geometry", icon=":material/shape_line:"),
         st.Page("pages/gallery.py", title="Gallery", icon=":material/grid_view:"),
         st.Page("pages/latent.py", title="Latent", icon=":material/filter_center_focus:"),
         st.Page("pages/interpret.py", title="Interpret", icon=":material/label:"),

@@ -8,8 +8,9 @@ import pandas as pd
 import streamlit as st
 
 import sae_core as sc
-from pages._ui import guard, latents, load
+from pages._ui import guard, latents, load, theme
 from pages._ui.bits import PERCENT, csv, download
+from pages._ui.geometry import shift
 from pages._ui.page import page
 from pages._ui.reproduce import reproduce
 from pages._ui.text import count, plain
@@ -17,7 +18,7 @@ from pages._ui.thumbs import gallery
 
 QUESTION = (
     "What does each latent fire on? Every picture below is the one that a latent fires on **most**; choose it to see the "
-    "latent's own page. A latent belongs to one domain when at least 95 % of its firing is there."
+    "latent's own page. A latent is one domain's own when it fires there at least ten times as often, beyond chance."
 )
 PER_PAGE = 24
 RATES = [0.0, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
@@ -139,14 +140,12 @@ def shift_map(have: sc.pipeline.Run, table: pd.DataFrame) -> None:
         left, right = st.columns(2)
         x = left.selectbox("Across", domains, index=0, key="gallery-x")
         y = right.selectbox("Up", [domain for domain in domains if domain != x], key="gallery-y")
-    images = load.activations(have).images["domain"].value_counts()
-    floors = {domain: 0.5 / int(images[domain]) for domain in (x, y)}
-    points = table.assign(group=latents.groups(table, (x, y)))
-    figure = sc.figures.domain_shift(points, x, y, latents.colours(have), floors, title="Choose a point to open its latent")
-    chosen = st.plotly_chart(figure, key="gallery-map", on_select="rerun", selection_mode="points", config={"displaylogo": False})
-    hit = chosen["selection"]["points"]
-    if hit:
-        latents.open_latent(int(hit[0]["customdata"][0]))
+    shifted, floors = shift.table(have, x, y)
+    points = shifted[shifted["latent"].isin(table["latent"])]
+    figure = sc.figures.shift_map(points, x, y, latents.colours(have), floors, title="Choose a point to open its latent")
+    hit = theme.clicked(figure, key="gallery-map")
+    if hit is not None:
+        latents.open_latent(hit)
 
 
 def as_table(table: pd.DataFrame) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import sae_core as sc
 from pages._ui import guard, latents, load, theme
 from pages._ui.bits import csv, download, number
+from pages._ui.geometry import one
 from pages._ui.page import page
 from pages._ui.reproduce import reproduce
 from pages._ui.text import plain
@@ -72,6 +73,9 @@ def heading(have: sc.pipeline.Run, latent: int) -> None:
     st.subheader(f"Latent {latent}" + (f": {plain(name)}" if name else ""), anchor=False)
     if record is not None:
         _name_line(record)
+    strokes = one.line(have, latent)
+    if strokes:
+        st.markdown(strokes)
     acts = load.activations(have)
     line = st.container(horizontal=True, gap="medium")
     cells = [line.container(width="content") for _ in range(2 + len(acts.domains))]

@@ -10,6 +10,7 @@ import streamlit as st
 
 import sae_core as sc
 from pages._ui import checklist, frame, guard, headline, load, session, theme, watch
+from pages._ui.bits import download
 from pages._ui.page import page
 from pages._ui.reproduce import reproduce
 from pages._ui.text import count, duration, plain, size
@@ -66,6 +67,7 @@ def look_first(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
     here = {"run": run.id}
     links = [
         ("evaluate", "pages/zero_shot.py", "What it costs CLIP, class by class", ":material/balance:"),
+        ("collect", "pages/geometry.py", "Strokes or class, sketch or photo: what latents follow", ":material/shape_line:"),
         ("collect", "pages/gallery.py", "Every living latent and its best picture", ":material/grid_view:"),
         ("interpret", "pages/interpret.py", "Which latents have a name that holds", ":material/label:"),
         ("steer", "pages/steer.py", "Turn a latent up, watch the label", ":material/tune:"),
@@ -82,6 +84,15 @@ def look_first(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
             icon=":material/filter_center_focus:",
             query_params={**here, "latent": str(latent)},
         )
+
+
+def report(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
+    """Everything measured as one file, made when it is asked for."""
+    if "evaluate" not in have.outcomes:
+        return
+    name = f"{run.name.replace(' ', '_')}-{run.id[4:12]}-report.html"
+    download(st, "Download the report", lambda: sc.report_html(have).encode(), name)
+    st.caption("One HTML file with every number, its n and its interval, and the figures: to be attached to a paper or a mail.")
 
 
 def best_named(have: sc.pipeline.Run, most: int = 3) -> list[tuple[int, str, float]]:
@@ -173,6 +184,7 @@ with page("Sketch SAE Lab", QUESTION):
     st.markdown(f"Run **{plain(chosen_run.name)}** · trained on {plain(' and '.join(chosen_run.config.train_domains))}")
     headlines(chosen_run, found)
     look_first(chosen_run, found)
+    report(chosen_run, found)
     pipeline(chosen_run)
     reproduce("run", chosen_run)
     run_table(chosen_run)

@@ -8,7 +8,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-_MIME = {"csv": "text/csv", "json": "application/json", "png": "image/png", "zip": "application/zip", "md": "text/markdown"}
+_MIME = {
+    "csv": "text/csv",
+    "json": "application/json",
+    "png": "image/png",
+    "zip": "application/zip",
+    "md": "text/markdown",
+    "html": "text/html",
+}
 PERCENT = st.column_config.NumberColumn(format="percent")
 
 

@@ -1,4 +1,4 @@
-"""Where a run stands: every node of its plan with its state and what it took. A sweep is no part of it; it has a page."""
+"""Where a run stands: every node of its plan with its state and what it took. What is made on request is no part of it."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Step:
 def steps(run: sc.pipeline.Recorded, store: sc.Store, running: str | None = None) -> list[Step]:
     """Every node of a run in order; `running` is the node a job is at."""
     found = []
-    for name in sc.pipeline.plan(run.config):
-        if name == "sweep":
+    for name, node in sc.pipeline.plan(run.config).items():
+        if node.stage.name in sc.pipeline.ON_REQUEST:
             continue
         key = run.keys[name]
         stage, _, domain = name.partition(":")

@@ -17,6 +17,8 @@ _WANTED = {
     "train": ("the dictionary", "Train the dictionary"),
     "evaluate": ("the evaluation", "Evaluate"),
     "collect": ("the activations", "Collect the activations"),
+    "strokes": ("the stroke measures", "Measure the strokes"),
+    "geometry": ("the verdicts on geometry and semantics", "Judge the latents"),
     "interpret": ("the names of the latents", "Name the latents"),
     "visualize": ("the image grids", "Draw the grids"),
     "steer": ("the steering curves", "Steer"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,6 @@ import sae_core as sc
 from pages._ui import load, session, theme
 from pages._ui.thumbs import Thumb
 
-ONLY = 0.95
-"""Share of its firing (rates of the domains added up) from which a latent counts as one domain's own."""
 PAGE = "pages/latent.py"
 
 
@@ -35,7 +33,7 @@ def table(have: sc.pipeline.Run) -> pd.DataFrame:
 def _table(activations: str, names: str, _have: sc.pipeline.Run) -> pd.DataFrame:
     acts = load.activations(_have)
     found = acts.stats.copy()
-    found["group"] = groups(found, acts.domains)
+    found["group"] = groups(found, images_of(acts))
     found["name"] = None
     if names:
         named = load.names(_have).table.set_index("latent")
@@ -46,18 +44,25 @@ def _table(activations: str, names: str, _have: sc.pipeline.Run) -> pd.DataFrame
     return found
 
 
-def groups(stats: pd.DataFrame, domains: Iterable[str]) -> list[str]:
-    """Whose a latent is: `<d> only` where d has at least 95 % of its firing rates added up, else `shared`; `dead` at 0."""
-    names = list(domains)
-    rates = stats[[f"{domain}.rate" for domain in names]].to_numpy(dtype=float)
-    total = rates.sum(axis=1)
-    share = rates / np.where(total > 0, total, 1)[:, None]
-    owner = share.argmax(axis=1)
-    alone = (share.max(axis=1) >= ONLY) & (len(names) > 1)
-    return [
-        "dead" if whole == 0 else f"{names[which]} only" if own else "shared"
-        for whole, which, own in zip(total, owner, alone, strict=True)
-    ]
+def images_of(acts: sc.Activations) -> dict[str, int]:
+    """Images of each domain, in the order of the activations."""
+    counted = acts.images["domain"].value_counts()
+    return {domain: int(counted[domain]) for domain in acts.domains}
+
+
+def groups(stats: pd.DataFrame, n: Mapping[str, int]) -> list[str]:
+    """Whose each latent is: `<d> only` where it is d's own against every other domain, `dead`, else `shared`.
+
+    Args:
+        stats: columns `latent`, `count` and `<domain>.count`.
+        n: images of each domain; see `sc.domain_shift` for when a latent is one domain's own.
+    """
+    found = np.where(stats["count"] == 0, "dead", "shared").astype(object)
+    for domain in n:
+        tabs = [sc.domain_shift(stats, n, domain, other)["tab"] for other in n if other != domain]
+        if tabs:
+            found[np.logical_and.reduce([tab == f"{domain} only" for tab in tabs])] = f"{domain} only"
+    return [str(one) for one in found]
 
 
 def renderings(have: sc.pipeline.Run) -> dict[str, str]:

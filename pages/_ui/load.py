@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 import sae_core as sc
@@ -53,9 +54,25 @@ def evaluation(run: sc.pipeline.Run) -> Any:
     return result(run, "evaluate")
 
 
+def geometry(run: sc.pipeline.Run) -> sc.GeometryReport:
+    """The GeometryReport of a run: each latent's verdict, and the stroke measures it follows."""
+    return result(run, "geometry")  # type: ignore[no-any-return]
+
+
 def sweep(run: sc.pipeline.Run) -> sc.Swept:
     """The Swept of a run: the table of its members, and each of them."""
     return result(run, "sweep")  # type: ignore[no-any-return]
+
+
+def stability(run: sc.pipeline.Run) -> pd.DataFrame:
+    """The seed stability of a run's sweep, compared once for all visitors."""
+    outcome = run.outcomes["sweep"]
+    return _stability(outcome.key, str(outcome.path), _made(outcome))
+
+
+@st.cache_data(max_entries=8, show_spinner="Comparing the seeds …")
+def _stability(key: str, path: str, made: int) -> pd.DataFrame:
+    return sc.stability_of(sc.Swept.load(path))
 
 
 def sae(run: sc.pipeline.Run) -> sc.SAE:

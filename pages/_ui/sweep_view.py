@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 import sae_core as sc
-from pages._ui import bits, load, member, sae_form, session, theme
+from pages._ui import bits, load, member, sae_form, session, stability_view, theme
 from pages._ui.reproduce import commands
 from pages._ui.text import count, duration, plain
 
@@ -38,6 +38,7 @@ def show(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
     theme.show(sc.figures.pareto(table, LABELS), key=f"pareto-{outcome.key}")
     st.dataframe(shown(table), hide_index=True, width="stretch", column_config=_COLUMNS, placeholder="–")
     bits.download(st, "Download the table (CSV)", bits.csv(table), f"{run.name}-sweep.csv", key="sweep-csv")
+    stability_view.show(have, table)
     _choice(run, table)
 
 

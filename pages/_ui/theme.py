@@ -8,8 +8,6 @@ import streamlit as st
 
 import sae_core as sc
 
-_ON_DARK = {"sketch": "#3f8fd0", "photo": "#d97b3a", "clip": "#8a919e", "sae": "#8b5cf6", "control": "#6b7280"}
-
 
 def is_dark() -> bool:
     """Whether the visitor's theme is the dark one."""
@@ -18,7 +16,7 @@ def is_dark() -> bool:
 
 def colours() -> dict[str, str]:
     """The colour of sketch, photo, clip, sae and control, with enough contrast for the visitor's theme."""
-    return dict(_ON_DARK) if is_dark() else dict(sc.figures.COLOURS)
+    return dict(sc.figures.ON_DARK) if is_dark() else dict(sc.figures.COLOURS)
 
 
 def show(figure: go.Figure, key: str | None = None) -> None:
@@ -27,8 +25,18 @@ def show(figure: go.Figure, key: str | None = None) -> None:
     st.plotly_chart(_on_dark(figure) if is_dark() else figure, width="stretch", key=key, config=buttons)
 
 
+def clicked(figure: go.Figure, key: str) -> int | None:
+    """Show a figure whose points can be chosen; the first number a point carries (its latent), in the run of the click."""
+    shown = _on_dark(figure) if is_dark() else figure
+    chosen = st.plotly_chart(
+        shown, width="stretch", key=key, on_select="rerun", selection_mode="points", config={"displaylogo": False}
+    )
+    hit = chosen["selection"]["points"]
+    return int(hit[0]["customdata"][0]) if hit else None
+
+
 def _on_dark(figure: go.Figure) -> go.Figure:
     text = figure.to_json()
     for name, colour in sc.figures.COLOURS.items():
-        text = text.replace(f'"{colour}"', f'"{_ON_DARK[name]}"')
+        text = text.replace(f'"{colour}"', f'"{sc.figures.ON_DARK[name]}"')
     return plotly.io.from_json(text, skip_invalid=False)

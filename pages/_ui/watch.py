@@ -19,6 +19,8 @@ STAGE_WORDS = {
     "sweep": "training the grid",
     "evaluate": "evaluating",
     "collect": "collecting activations",
+    "strokes": "measuring strokes",
+    "geometry": "judging latents by their strokes",
     "interpret": "naming latents",
     "visualize": "drawing grids",
     "steer": "steering",
@@ -120,7 +122,8 @@ def _title(job: sc.jobs.Job) -> str:
 
 def _running(job: sc.jobs.Job) -> None:
     config = config_of(job)
-    nodes = [node for node in sc.pipeline.plan(config) if node != "sweep"]  # no part of a plain run
+    plan = sc.pipeline.plan(config)
+    nodes = [name for name, node in plan.items() if node.stage.name not in sc.pipeline.ON_REQUEST]
     at = nodes.index(job.stage) if job.stage in nodes else 0
     part = job.step / job.total if job.total else 0.0
     left, button = st.columns([5, 1], vertical_alignment="center")

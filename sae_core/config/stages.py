@@ -64,7 +64,6 @@ class GeometryConfig(Model):
     draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     least_effect: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0)] = 0
 
 

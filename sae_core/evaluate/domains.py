@@ -195,9 +195,10 @@ def _encoded(sae: SAE, x: NDArray[np.float32]) -> tuple[scipy.sparse.csr_matrix,
     for start in range(0, len(x), ROWS):
         indices, values = sae.encode_sparse(x[start : start + ROWS])
         ptr = np.arange(len(indices) + 1) * indices.shape[1]
-        block = scipy.sparse.csr_matrix((values.ravel(), indices.ravel(), ptr), shape=(len(indices), sae.m))
+        rebuilt.append(sae.decode_sparse(indices, values))
+        # Tidying moves entries in place: it must not be done to the arrays that x̂ is made from.
+        block = scipy.sparse.csr_matrix((values.ravel(), indices.ravel(), ptr), shape=(len(indices), sae.m), copy=True)
         block.sum_duplicates()
         block.eliminate_zeros()
         codes.append(block)
-        rebuilt.append(sae.decode_sparse(indices, values))
     return scipy.sparse.vstack(codes).tocsr(), np.concatenate(rebuilt)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 
-PAGES = ("", "train", "sweep", "zero_shot", "gallery", "latent", "interpret", "steer", "publish")
+PAGES = ("", "train", "sweep", "zero_shot", "geometry", "gallery", "latent", "interpret", "steer", "publish")
 WIDTHS = (1280, 390)
 TALL = {1280: 2000, 390: 3400}
 

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sae_core.config import TopK
+from sae_core.evaluate.domains import _encoded
 from sae_core.evaluate.intervals import reconstruction_intervals
 from sae_core.evaluate.metrics import bootstrap_mean, bootstrap_ratio
+from sae_core.sae.architectures import SAE
 from sae_core.sae.quality import Quality
 
 
@@ -66,3 +70,16 @@ def test_a_ratio_over_ones_is_a_mean(n: int, seed: int) -> None:
 def test_a_ratio_without_a_denominator_is_nan() -> None:
     assert np.isnan(bootstrap_ratio(np.ones(3), np.zeros(3), 100, np.random.default_rng(0))).all()
     assert np.isnan(bootstrap_ratio(np.ones(0), np.ones(0), 100, np.random.default_rng(0))).all()
+
+
+def test_reconstructions_of_rows_with_few_codes_are_their_own() -> None:
+    # Tidying the codes' padding once moved values of other rows under the reconstructions.
+    rng = np.random.default_rng(2)
+    encoder = torch.from_numpy(rng.standard_normal((12, 4)).astype(np.float32))
+    weights = {"W_enc": encoder, "b_enc": torch.full((12,), -1.5), "W_dec": encoder.clone(), "b_dec": torch.zeros(4)}
+    sae = SAE(TopK(k=6), weights)
+    x = rng.standard_normal((50, 4)).astype(np.float32)
+    codes, x_hat = _encoded(sae, x)
+    assert codes.nnz < 50 * 6, "some rows have padding"
+    np.testing.assert_allclose(x_hat, sae(x), atol=1e-6)
+    np.testing.assert_allclose(codes.toarray(), sae.encode(x), atol=1e-6)

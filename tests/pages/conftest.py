@@ -82,6 +82,18 @@ def sweep_cache(demo_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return cache
 
 
+@pytest.fixture(scope="session")
+def judged_cache(demo_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's cache with its geometry, and that of a dictionary that saw photos alone. Shared: tests only read it."""
+    cache = tmp_path_factory.mktemp("judged") / "cache"
+    shutil.copytree(demo_cache, cache)
+    config = small_config()
+    sc.run(config, cache=cache, stage="geometry")
+    sae = config.sae.model_copy(update={"domains": ("photo",)})
+    sc.run(config.model_copy(update={"name": "photo only", "sae": sae}), cache=cache, stage="geometry")
+    return cache
+
+
 @pytest.fixture
 def on_sweep(sweep_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Points the pages at the cache with the sweep."""

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import sae_core as sc
 from tests.pages.conftest import words
 
-PAGES = ("overview", "train", "sweep", "zero_shot", "gallery", "latent", "interpret", "steer", "publish")
+PAGES = ("overview", "train", "sweep", "zero_shot", "geometry", "gallery", "latent", "interpret", "steer", "publish")
 Open = Callable[..., AppTest]
 
 
@@ -49,9 +49,9 @@ def test_the_overview_says_that_the_model_is_a_stand_in_and_gives_the_numbers(on
     assert shown["R²"] == f"{metrics['r2']:.3f}"
     assert shown[r"sketch\: CLIP\+SAE"] == f"{100 * metrics['sketch.accuracy_sae']:.1f} %"
     checklist = app.dataframe[0].value
-    assert len(checklist) == len(run.keys)
+    plain = {name: key for name, key in run.keys.items() if name.partition(":")[0] not in sc.pipeline.ON_REQUEST}
     assert set(checklist["state"]) == {"✓ done"}
-    assert list(checklist["artifact"]) == list(run.keys.values())
+    assert list(checklist["artifact"]) == list(plain.values())
 
 
 def test_the_run_of_the_url_is_shown(on_demo: Path, open_page: Open) -> None:
@@ -70,3 +70,8 @@ def test_an_unknown_run_in_the_url_is_said_in_one_line(on_demo: Path, open_page:
 
 def test_two_visits_of_a_page_show_the_same(on_demo: Path, open_page: Open) -> None:
     assert words(open_page("overview")) == words(open_page("overview"))
+
+
+def test_the_overview_offers_the_report(on_demo: Path, open_page: Open) -> None:
+    labels = [button.label for button in open_page("overview").get("download_button")]
+    assert "Download the report" in labels

@@ -45,7 +45,7 @@ def on_captioned(captioned_cache: Path, monkeypatch: pytest.MonkeyPatch) -> sc.p
     return sc.pipeline.runs(store)[0].open(store)
 
 
-@pytest.mark.parametrize("page", ["zero_shot", "gallery", "latent", "interpret", "steer", "publish"])
+@pytest.mark.parametrize("page", ["zero_shot", "geometry", "gallery", "latent", "interpret", "steer", "publish"])
 def test_a_page_shows_what_there_is(page: str, on_captioned: sc.pipeline.Run, open_page: Open) -> None:
     app = open_page(page)
     assert not app.exception
@@ -78,3 +78,22 @@ def test_gallery_of_one_domain_has_no_domain_tabs_and_search_says_what_it_lacks(
 def test_steer_follows_captions_when_there_are_no_classes(on_captioned: sc.pipeline.Run, open_page: Open) -> None:
     text = words(open_page("steer")).replace("\\", "")
     assert "distinct captions nearest to the unsteered image" in text
+
+
+def test_without_classes_or_pictures_geometry_says_what_it_takes(on_captioned: sc.pipeline.Run, open_page: Open) -> None:
+    app = open_page("geometry")
+    assert "No domain of this run has both" in words(app)
+    assert "make-geometry" not in [button.key for button in app.button], "it could only fail"
+    (group,) = [one for one in app.button_group if one.key == "geometry-section"]
+    assert "one domain, so no latent can shift" in words(group.set_value("Domain shift").run())
+
+
+@pytest.mark.parametrize("section", ["Classes", "Confusion", "Flipped images", "Prompts", "Quality"])
+def test_every_section_of_zero_shot_does_without_classes(section: str, on_captioned: sc.pipeline.Run, open_page: Open) -> None:
+    app = open_page("zero_shot")
+    (group,) = [one for one in app.button_group if one.key == "zero-shot-section"]
+    app = group.set_value(section).run()
+    assert not app.error
+    assert not app.exception
+    if section != "Quality":
+        assert "no classes" in words(app).lower()

@@ -38,10 +38,15 @@ def test_zero_shot_shows_the_reports_numbers_with_n_interval_and_p(made: sc.pipe
         change = f"{100 * z['delta']:+.1f} points [{100 * z['delta_ci_low']:+.1f}, {100 * z['delta_ci_high']:+.1f}]"
         assert change in [metric.delta for metric in app.metric]
         assert f"McNemar p = {z['mcnemar_p']:.2g}" in text
-        assert f"R² **{found['reconstruction']['r2']:.3f}** centred" in text
-        assert "\n".join(z["templates"]) in [code.value for code in app.code]
-    classes = next(table.value for table in app.dataframe if "accuracy_sae" in table.value)
+        q = found["reconstruction"]
+        assert f"R² **{q['r2']:.3f}** [{q['r2_ci_low']:.3f}, {q['r2_ci_high']:.3f}] centred" in text
+    (group,) = [one for one in app.button_group if one.key == "zero-shot-section"]
+    app = group.set_value("Classes").run()
+    classes = next(table.value for table in app.dataframe if "CLIP+SAE" in table.value)
     assert classes["n"].sum() == sum(found["zero_shot"]["n"] for found in report["domains"].values())
+    app = group.set_value("Prompts").run()
+    for found in report["domains"].values():
+        assert "\n".join(found["zero_shot"]["templates"]) in [area.value for area in app.text_area]
 
 
 # ---------------------------------------------------------------- steer

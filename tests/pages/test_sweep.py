@@ -15,7 +15,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
-from pages._ui import bits, member, session, sweep_view
+from pages._ui import bits, member, session, stability_view, sweep_view
 from tests.pages.conftest import swept_config, words
 from tests.pages.test_frame import until
 
@@ -124,6 +124,59 @@ def test_a_damaged_sweep_is_one_line_and_can_be_rebuilt(
     assert "is damaged" in app.error[0].value.replace("\\", "")
     app.button(key=f"rebuild-{key}").click().run()
     until(lambda: sc.Store(cache).has(key) and not sc.Store(cache).verify(key))
+
+
+# ---------------------------------------------------------------- its seeds
+
+
+def test_a_sweep_of_one_seed_says_how_to_compare_seeds(sweep: sc.pipeline.Recorded, open_page: Open) -> None:
+    app = open_page("sweep")
+    assert "no two of its members differ in the seed only" in plain_words(app)
+    assert not any("matched" in table.value for table in app.dataframe)
+
+
+@pytest.fixture
+def seeds(on_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sc.pipeline.Run:
+    """A sweep over three seeds, in a cache of its own."""
+    cache = tmp_path / "cache"
+    shutil.copytree(on_sweep, cache)
+    monkeypatch.setenv("SAE_LAB_CACHE", str(cache))
+    grid = ["name=seeds", "sweep={architecture: [topk, pca], k: [8], seed: [0, 1, 2]}", "sae.steps=40"]
+    config = sc.config.validate(sc.RunConfig, sc.config.override(swept_config().model_dump(mode="json"), grid), "test")
+    return sc.run(config, cache=cache, stage="sweep")
+
+
+def test_the_page_shows_how_well_seeds_agree(seeds: sc.pipeline.Run, open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page("sweep", sweep=seeds.id)
+    assert not app.exception
+    assert not app.error
+    (table,) = (one.value for one in app.dataframe if "matched" in one.value)
+    found = sc.stability_of(seeds.load("sweep"))
+    assert list(table["architecture"]) == ["TopK", "PCA"]
+    assert list(table["matched"]) == list(found["matched"])
+    assert list(table["MMCS"]) == list(found["mmcs"])
+    assert found["seeds"].tolist() == [3, 3]
+    assert table["matched"].iloc[1] == pytest.approx(1.0, abs=1e-5), "PCA does not depend on a seed"
+    assert table["matched"].iloc[0] < 0.99
+    # What would take long is asked for.
+    monkeypatch.setattr(stability_view, "PATIENCE", 0.0)
+    app = open_page("sweep", sweep=seeds.id)
+    assert not any("matched" in one.value for one in app.dataframe)
+    app.button(key="sweep-stability").click().run()
+    assert any("matched" in one.value for one in app.dataframe)
+
+
+def test_a_sweep_of_an_older_version_is_shown_but_for_its_stability(seeds: sc.pipeline.Run, open_page: Open) -> None:
+    folder = seeds.outcomes["sweep"].path
+    for file in folder.glob("members/*/counts.npy"):
+        file.unlink()
+    about = json.loads((folder / "manifest.json").read_text())
+    about["files"] = {name: digest for name, digest in about["files"].items() if not name.endswith("counts.npy")}
+    (folder / "manifest.json").write_text(json.dumps(about))
+    app = open_page("sweep", sweep=seeds.id)
+    assert not app.error
+    assert "has no firing counts" in plain_words(app)
+    assert any("front" in table.value for table in app.dataframe)
 
 
 # ---------------------------------------------------------------- a member as a run

@@ -17,8 +17,8 @@ TELLING = 0.9
 def geometry_claims(domain: Mapping[str, Any]) -> list[str]:
     """Whether a dictionary has more latents of geometry, of class, and of both, than its controls have on the same images.
 
-    Two shares differ where Fisher's exact test of the counts says so at 5 %. (The bootstrap's interval of a share of 0 is [0, 0],
-    so whether intervals overlap would say too much.) It takes latents as independent; trainings over seeds are another matter.
+    Two shares differ where Fisher's exact test of the counts says so at 5 %. It takes latents as independent; trainings over
+    seeds are another matter.
 
     Args:
         domain: a domain of a geometry report, with its `dictionaries`.

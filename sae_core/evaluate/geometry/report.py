@@ -80,10 +80,10 @@ class GeometryReport:
         return out
 
 
-def share_table(geometry: Geometry, resamples: int, rng: np.random.Generator) -> dict[str, Any]:
+def share_table(geometry: Geometry) -> dict[str, Any]:
     """`tested`, and of each verdict its `latents`, `share`, `low` and `high`; null where none was tested."""
     out: dict[str, Any] = {"tested": int((geometry.latents["verdict"] != UNTESTED).sum())}
-    for line in geometry.shares(resamples, rng).to_dict("records"):
+    for line in geometry.shares().to_dict("records"):
         numbers = {name: float(line[name]) for name in ("share", "low", "high")}
         found = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         out[str(line["verdict"])] = {"latents": int(line["latents"]), **found}

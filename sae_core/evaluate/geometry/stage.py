@@ -74,8 +74,7 @@ def run(
     for name, chosen in pictures.items():
         x = Embeddings.load(inputs[f"embed:{name}"]).rows(chosen.rows)
         judged = {kind: bar.judge(codes, chosen.setting, config) for kind, codes in _codes(acts, random, x, name, chosen).items()}
-        rng = np.random.default_rng([1, config.seed, *name.encode()])
-        domains[name] = _summary(chosen.setting, judged, config.bootstrap, rng)
+        domains[name] = _summary(chosen.setting, judged)
         latents.append(_named(name, judged[OWN].latents))
         measures.append(_named(name, measure_table(judged[OWN])))
     about = {
@@ -83,7 +82,7 @@ def run(
         "rows": ROWS,
         "trained_on": trained_on,
         "random_dictionary": {"latents": sae.m, "k": max(1, round(l0)), "trained": False, "scaled_to": "the rows trained on"},
-        "interval": "95 % percentile bootstrap over the latents tested",
+        "interval": "95 % Wilson interval over the latents tested",
         **config.model_dump(mode="json", exclude={"domains"}),
         "measures": list(next(iter(pictures.values())).setting.measures),
         "notes": notes,
@@ -139,9 +138,9 @@ def _codes(acts: Activations, random: SAE, x: NDArray[np.float32], name: str, ch
     return {OWN: own, RANDOM: control, RAW: np.asarray(x, dtype=np.float64)}
 
 
-def _summary(setting: Setting, judged: dict[str, Geometry], bootstrap: int, rng: np.random.Generator) -> dict[str, Any]:
+def _summary(setting: Setting, judged: dict[str, Geometry]) -> dict[str, Any]:
     facts = setting.metrics()
-    tables = {kind: share_table(geometry, bootstrap, rng) for kind, geometry in judged.items()}
+    tables = {kind: share_table(geometry) for kind, geometry in judged.items()}
     return {
         "n": len(setting.rows),
         "classes": len(setting.class_labels),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
+from scipy.stats import binomtest, false_discovery_control
 
 from sae_core.errors import InputError
 from sae_core.evaluate.codes import Codes, columns, shape
@@ -26,7 +26,6 @@ from sae_core.evaluate.geometry.conditional import (
 )
 from sae_core.evaluate.geometry.propensity import FOLDS, class_chances, standard_basis
 from sae_core.evaluate.geometry.ranks import code_ranks, measure_ranks
-from sae_core.evaluate.metrics import bootstrap_mean
 
 DRAWS = 1000
 ALPHA = 0.05
@@ -93,23 +92,23 @@ class Geometry:
     p: NDArray[np.float64]
     measures: tuple[str, ...]
 
-    def shares(self, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
-        """Share of each verdict among the latents tested, with its 95 % bootstrap interval over latents.
+    def shares(self) -> pd.DataFrame:
+        """Share of each verdict among the latents tested, with its 95 % Wilson interval, which is no point even for 0 of n.
 
         Returns: DataFrame verdict, latents, share, low, high; NaN when none was tested.
         """
         tested = self.latents.loc[self.latents["verdict"] != UNTESTED, "verdict"].to_numpy()
         lines = []
         for verdict in VERDICTS:
-            found = tested == verdict
-            low, high = bootstrap_mean(found, resamples, rng)
-            lines.append((verdict, int(found.sum()), float(found.mean()) if len(found) else float("nan"), low, high))
+            count, n = int((tested == verdict).sum()), len(tested)
+            share, low, high = (count / n, *binomtest(count, n).proportion_ci(method="wilson")) if n else (float("nan"),) * 3
+            lines.append((verdict, count, share, low, high))
         return pd.DataFrame(lines, columns=["verdict", "latents", "share", "low", "high"])
 
-    def metrics(self, resamples: int, rng: np.random.Generator) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """geometric_share, geometric_share_ci_low, geometric_share_ci_high, and so on, and latents_tested."""
         out = {"latents_tested": float((self.latents["verdict"] != UNTESTED).sum())}
-        shares = self.shares(resamples, rng)
+        shares = self.shares()
         for verdict, numbers in zip(shares["verdict"], shares[["share", "low", "high"]].to_numpy(np.float64), strict=True):
             out.update(zip((f"{verdict}_share{end}" for end in ("", "_ci_low", "_ci_high")), map(float, numbers), strict=True))
         return out

@@ -37,7 +37,6 @@ def test_it_is_said_where_strokes_leave_nothing_to_class() -> None:
 
 
 def test_few_latents_against_none_is_no_claim() -> None:
-    # A bootstrap of 0 of 100 has the interval [0, 0], and that of 4 of 100 lies above it: the exact test sees no difference.
     (geometry, *_) = geometry_claims(domain(judged(100, 4), random_dictionary=judged(100, 0)))
     assert "not distinguishable" in geometry
 

@@ -21,7 +21,7 @@ from sae_core.store import Store
 
 N = 300
 SAE = {"width": 64, "architecture": {"kind": "topk", "k": 4}, "steps": 60, "batch_size": 64}
-GEOMETRY = {"draws": 200, "bootstrap": 200}
+GEOMETRY = {"draws": 200}
 
 
 def config(data: dict[str, object], **changes: object) -> RunConfig:

@@ -112,18 +112,21 @@ def test_rare_and_dead_latents_are_not_judged_and_not_counted() -> None:
     assert found.latents["verdict"].tolist() == ["geometric", UNTESTED, UNTESTED]
     assert found.latents["count"].tolist()[1:] == [0, 9]
     assert np.isnan(found.rho[1:]).all()
-    shares = found.shares(100, rng)
+    shares = found.shares()
     assert shares["latents"].tolist() == [1, 0, 0, 0]
-    assert found.metrics(100, rng)["geometric_share"] == 1.0
+    assert found.metrics()["geometric_share"] == 1.0
 
 
 def test_shares_have_the_binomial_interval() -> None:
     verdicts = np.repeat([*VERDICTS, UNTESTED], [100, 50, 30, 20, 400])
     found = Geometry(pd.DataFrame({"verdict": verdicts}), np.zeros((0, 0)), np.zeros((0, 0)), ())
-    table = found.shares(20_000, np.random.default_rng(0)).set_index("verdict")
+    table = found.shares().set_index("verdict")
     assert table["share"].tolist() == [0.5, 0.25, 0.15, 0.1]
     half = 1.96 * np.sqrt(0.25 * 0.75 / 200)
     assert table.loc["semantic", ["low", "high"]].tolist() == pytest.approx([0.25 - half, 0.25 + half], abs=0.01)
+    none = Geometry(pd.DataFrame({"verdict": ["geometric"] * 10}), np.zeros((0, 0)), np.zeros((0, 0)), ()).shares()
+    # Wilson: of 0 in n the upper end is z² / (n + z²).
+    assert none.set_index("verdict").loc["both", "high"] == pytest.approx(1.96**2 / (10 + 1.96**2), abs=1e-3)
 
 
 def test_only_labelled_distinct_images_of_real_classes_are_used() -> None:

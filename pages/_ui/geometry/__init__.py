@@ -1,0 +1,1 @@
+"""The sections of the geometry page: verdicts on latents, one latent's measures, and the domain-shift map."""
