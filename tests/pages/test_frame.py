@@ -144,7 +144,7 @@ def test_a_worker_that_went_silent_is_interrupted_and_can_be_resumed(on_empty: P
     assert "Resume" in [button.label for button in app.button]
 
 
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
+def until(done: Callable[[], bool], seconds: float = 180) -> None:
     """Wait for a real job."""
     end = time.time() + seconds
     while not done():
