@@ -104,7 +104,21 @@ def go_to(run_id: str, kind: str = RUN) -> None:
 
 def title(run: sc.pipeline.Recorded) -> str:
     """A run's name and when it was begun, short enough for the sidebar."""
-    return f"{run.name} · {datetime.fromtimestamp(run.created):%d %b %H:%M}"
+    return _distinct(run, lambda one: one.name)
+
+
+def _distinct(run: sc.pipeline.Recorded, name: Callable[[sc.pipeline.Recorded], str]) -> str:
+    """A name and when it was begun; of two that look the same also the end of the id.
+
+    A select box of Streamlit's tells its options apart by what they look like: of twins it takes the wrong one at the next rerun.
+    """
+
+    def told(one: sc.pipeline.Recorded) -> str:
+        return f"{name(one)} · {datetime.fromtimestamp(one.created):%d %b %H:%M}"
+
+    own = told(run)
+    twins = [one for one in _recorded() if one.name == run.name and told(one) == own]
+    return own if len(twins) < 2 else f"{own} · {run.id[-4:]}"
 
 
 def run_picker() -> None:
@@ -121,9 +135,13 @@ def sweep_picker() -> sc.pipeline.Recorded | None:
 
 def sweep_title(run: sc.pipeline.Recorded) -> str:
     """A sweep's name, its size and when it was begun."""
-    assert run.config.sweep is not None
-    members = len(sc.config.SweepRun(sae=run.config.sae, sweep=run.config.sweep).members())
-    return f"{run.name} · {members} members · {datetime.fromtimestamp(run.created):%d %b %H:%M}"
+    return _distinct(run, _with_members)
+
+
+def _with_members(run: sc.pipeline.Recorded) -> str:
+    if run.config.sweep is None:
+        return run.name
+    return f"{run.name} · {len(sc.config.SweepRun(sae=run.config.sae, sweep=run.config.sweep).members())} members"
 
 
 def _picker(kind: str, found: list[sc.pipeline.Recorded], name: Callable[[sc.pipeline.Recorded], str], help: str) -> str | None:

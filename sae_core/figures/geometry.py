@@ -73,9 +73,19 @@ def geometry_map(latents: pd.DataFrame, least_effect: float, title: str = "Laten
     line = {"color": CONTROL, "width": 1, "dash": "dot"}
     figure.add_vline(x=least_effect, line=line)
     figure.add_hline(y=least_effect, line=line)
-    figure.update_xaxes(title_text="geometric effect (strokes, within a class)", rangemode="tozero")
-    figure.update_yaxes(title_text="semantic effect (class, beyond strokes)", rangemode="tozero")
+    figure.update_xaxes(
+        title_text="geometric effect (strokes, within a class)", range=_span(tested["geometric_effect"], least_effect)
+    )
+    figure.update_yaxes(
+        title_text="semantic effect (class, beyond strokes)", range=_span(tested["semantic_effect"], least_effect)
+    )
     return styled(figure, title, 480)
+
+
+def _span(effects: pd.Series, least_effect: float) -> list[float]:
+    """An axis with room for points at 0: half of one that an edge cuts is hard to see and cannot be clicked."""
+    top = max(float(effects.max()) if len(effects) else 0.0, 2 * least_effect, 0.1)
+    return [-0.04 * top, 1.06 * top]
 
 
 def verdict_shares(domains: Mapping[str, Mapping[str, Any]], title: str = "Geometric or semantic?") -> go.Figure:

@@ -1,6 +1,8 @@
 """What the pages compute for themselves: whose a latent is, tables as CSV, sliders as edits."""
 
 import io
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sae_core as sc
-from pages._ui import bits, latents, steering
+from pages._ui import bits, latents, session, steering
+
+ROOT = Path(__file__).parents[2]
 
 N = {"sketch": 1000, "photo": 1000}
 
@@ -79,3 +83,19 @@ def test_the_overrides_make_the_steer_stage_do_the_same(edits: tuple[tuple[str, 
     assert (config.steer.domain, config.steer.image) == ("sketch", 12)
     assert config.steer.edits == wanted
     assert (config.steer.keep_error, config.steer.renormalise) == (False, True)
+
+
+def test_runs_of_one_name_and_minute_look_different_in_a_select_box(on_empty: Path) -> None:
+    # Streamlit takes an option by its label: of two that look alike a click anywhere would choose the other run.
+    store = sc.Store(on_empty)
+    for seed, name in ((0, "twin"), (1, "twin"), (2, "other")):
+        config = sc.load_config(ROOT / "configs" / "demo.yaml", [f"name={name}", "data.sketch.n=20", f"sae.seed={seed}"])
+        keyed = sc.pipeline.keys(config, store)
+        sc.pipeline.record(store, sc.pipeline.run_id(keyed), config, keyed)
+    for file in on_empty.glob("runs/*/run.json"):
+        file.write_text(re.sub(r'"created": [0-9.]+', '"created": 1700000000.0', file.read_text()))
+    runs = session.all_runs()
+    titles = [session.title(run) for run in runs]
+    assert len(set(titles)) == 3
+    for run, title in zip(runs, titles, strict=True):
+        assert title.endswith(run.id[-4:]) == (run.name == "twin")
