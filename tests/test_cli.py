@@ -91,7 +91,8 @@ def test_the_selected_latents_are_drawn(captioned_arrays: Callable[..., Path], t
     folder = Path(json.loads(capsys.readouterr().out)["path"])
     assert sorted(p.name for p in folder.glob("*.png")) == ["latent_0003.png", "latent_0017.png"]
     for name in ("latent_0003.png", "latent_0017.png"):
-        assert min(Image.open(folder / name).size) > 100
+        with Image.open(folder / name) as grid:
+            assert min(grid.size) > 100
 
 
 def test_edits_on_the_command_line(captioned_arrays: Callable[..., Path], tmp_path: Path, capsys: Captured) -> None:

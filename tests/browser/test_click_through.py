@@ -75,7 +75,8 @@ def test_from_an_empty_cache_to_a_steered_image(
     page.get_by_role("button", name="Stop").wait_for(state="detached", timeout=3 * MINUTES)
     store = sc.Store(cache)
     (run,) = sc.pipeline.runs(store)
-    assert set(run.open(store).outcomes) == set(run.keys), "every stage was made"
+    plain = {name for name, node in sc.pipeline.plan(run.config).items() if node.stage.name not in sc.pipeline.ON_REQUEST}
+    assert set(run.open(store).outcomes) == plain, "every stage of a plain run was made"
     assert f"run={run.id}" in page.url
 
     page.get_by_test_id("stSidebarUserContent").get_by_role("link", name="Gallery").click()
