@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 from scipy.stats import binomtest
 
-from sae_core.figures.style import CLIP, CONDITIONS, CONTROL, CONTROLS, INK, SAE, named_rows, plain, styled
+from sae_core.figures.style import CLIP, CONDITIONS, CONTROL, CONTROLS, SAE, named_rows, plain, styled, whisker
 
 CLASSES = 24
 """A confusion with more classes shows those whose row changes most."""
@@ -95,15 +95,7 @@ def controls_bars(domains: Mapping[str, Mapping[str, Any]], title: str = "Zero-s
             insidetextfont={"color": "white", "size": 12},
             textangle=0,
             constraintext="none",
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": rows.high - rows.value,
-                "arrayminus": rows.value - rows.low,
-                "thickness": 1.2,
-                "width": 4,
-                "color": INK,
-            },
+            error_x=whisker(rows.value, rows.low, rows.high),
             customdata=[[plain(c), _against(d)] for c, d in zip(rows.condition, delta, strict=True)],
             hovertemplate="%{customdata[0]}: %{x:.2%}%{customdata[1]}<extra></extra>",
             row=nth // columns + 1,
@@ -162,15 +154,7 @@ def class_deltas(
         error = None
         if whiskers:
             said = [f" [{100 * a:+.1f}, {100 * b:+.1f}]" for a, b in zip(rows.delta_ci_low, rows.delta_ci_high, strict=True)]
-            error = {
-                "type": "data",
-                "symmetric": False,
-                "array": rows.delta_ci_high - rows.delta,
-                "arrayminus": rows.delta - rows.delta_ci_low,
-                "thickness": 1,
-                "width": 0,
-                "color": colour,
-            }
+            error = whisker(rows.delta, rows.delta_ci_low, rows.delta_ci_high, colour, thickness=1, width=0)
         # The domains of one class stand a little apart, or one would hide the other's interval.
         figure.add_scatter(
             x=rows.delta,

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from sae_core.figures.style import CLIP, CONDITIONS, CONTROL, INK, SAE, named_rows, plain, styled
+from sae_core.figures.style import CLIP, CONDITIONS, CONTROL, SAE, named_rows, plain, styled, whisker
 
 
 def accuracy_bars(frame: pd.DataFrame, title: str = "Zero-shot accuracy", axis: str = "images classified rightly") -> go.Figure:
@@ -26,15 +26,7 @@ def accuracy_bars(frame: pd.DataFrame, title: str = "Zero-shot accuracy", axis: 
     for condition, rows in frame.groupby("condition", sort=False):
         error = None
         if whiskers:
-            error = {
-                "type": "data",
-                "symmetric": False,
-                "array": rows.high - rows.value,
-                "arrayminus": rows.value - rows.low,
-                "thickness": 1.2,
-                "width": 4,
-                "color": INK,
-            }
+            error = whisker(rows.value, rows.low, rows.high)
         figure.add_bar(
             x=[plain(group) for group in rows.group],
             y=rows.value,

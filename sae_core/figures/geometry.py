@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sae_core.figures.style import CONTROL, GRID, SAE, VERDICTS, named_rows, plain, styled
+from sae_core.figures.style import CONTROL, GRID, SAE, VERDICTS, named_rows, plain, styled, whisker
 
 WEBGL = 2000
 """From so many points on they are drawn by the graphics card; below, as text-sharp marks that print."""
@@ -116,15 +116,7 @@ def verdict_shares(domains: Mapping[str, Mapping[str, Any]], title: str = "Geome
                 legendgroup=name,
                 showlegend=name not in told,
                 marker={"color": colour, "symbol": symbol, "size": 9},
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": high - value,
-                    "arrayminus": value - low,
-                    "thickness": 1.2,
-                    "width": 3,
-                    "color": colour,
-                },
+                error_x=whisker(value, low, high, colour, width=3),
                 customdata=[
                     [shares[verdict]["latents"], shares["tested"], low[at], high[at], verdict]
                     for at, verdict in enumerate(verdicts)

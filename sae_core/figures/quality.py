@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from sae_core.figures.style import CONTROL, plain, styled
+from sae_core.figures.style import CONTROL, plain, styled, whisker
 
 BINS = 40
 _DASHES = {"latents": "solid", "dimensions": "dash"}
@@ -119,14 +119,7 @@ def sparse_probe_lines(
                 name=f"{plain(name)}: {features}",
                 line={"color": colour, "dash": dash, "width": 2},
                 marker={"symbol": "circle" if features == "latents" else "square-open", "size": 8},
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": ends[1] - value,
-                    "arrayminus": value - ends[0],
-                    "thickness": 1,
-                    "width": 3,
-                },
+                error_y=whisker(value, ends[0], ends[1], colour=None, thickness=1, width=3),
                 customdata=[[low, high, row["classes"], row["n"]] for low, high, row in zip(*ends, rows, strict=True)],
                 hovertemplate="%{x} "
                 + features

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, Union
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+Values: TypeAlias = Union["pd.Series[Any]", NDArray[np.float64]]
 
 SKETCH, PHOTO, CLIP, SAE, CONTROL = "#1b6ca8", "#d1722e", "#6b7280", "#7c3aed", "#9ca3af"
 INK = "#1f2937"
@@ -64,6 +70,21 @@ def domain_colours(renderings: Mapping[str, str]) -> dict[str, str]:
 def _lighter(colour: str, share: float) -> str:
     parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
+
+
+def whisker(
+    value: Values, low: Values, high: Values, colour: str | None = INK, thickness: float = 1.2, width: float = 4
+) -> dict[str, Any]:
+    """The interval [low, high] about a value, [n] each, as Plotly's error bar; colour None is that of the points."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": high - value,
+        "arrayminus": value - low,
+        "thickness": thickness,
+        "width": width,
+        "color": colour,
+    }
 
 
 def styled(figure: go.Figure, title: str, height: int, legend: bool = True) -> go.Figure:

@@ -126,7 +126,8 @@ def _controls(controls: Sequence[Mapping[str, Any]]) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", column_config=formats, placeholder="–")
     st.caption(
         "Controls on the same images: every embedding replaced by the mean; rebuilt from as many principal components as the "
-        "dictionary fires latents; rebuilt by a random dictionary of the same sparsity. Change: against CLIP."
+        "dictionary fires latents; rebuilt by random directions at the same sparsity, of which only the encoder was "
+        "trained. Change: against CLIP."
     )
 
 

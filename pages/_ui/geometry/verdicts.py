@@ -50,8 +50,8 @@ def show(runs: Mapping[str, sc.pipeline.Run]) -> None:
     st.dataframe(table(shown, len(runs) > 1), hide_index=True, width="stretch", height="content")
     st.caption(
         "Share of the latents tested with its 95 % interval over latents. **Geometric**: follows a stroke measure among images "
-        "of one class. **Semantic**: follows class beyond what the measures tell. A random dictionary of the same sparsity and "
-        "the raw dimensions of the embedding are judged on the same images and permutations."
+        "of one class. **Semantic**: follows class beyond what the measures tell. An untrained random dictionary of the same "
+        "sparsity and the raw dimensions of the embedding are judged on the same images and permutations."
     )
     st.markdown("**What this supports**")
     against = contrasts(runs, shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -29,8 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError(f"--n {chosen.n}: a rank correlation needs at least 10 drawings")
         if not chosen.pictures and not chosen.validate:
             raise InputError("nothing to do; give pictures, or --validate")
-        for file in chosen.pictures:
+        began = time.process_time()
+        for done, file in enumerate(chosen.pictures):
             print(json.dumps({"file": file, **asdict(measure(decode(file)[0], chosen.rendering))}))
+            if not done:
+                began = time.process_time()  # the first picture waits for a compiler
+        if len(chosen.pictures) > 1:
+            rate = (len(chosen.pictures) - 1) / (time.process_time() - began)
+            print(f"{len(chosen.pictures):,} pictures measured, {rate:.0f} a second of processor time", file=sys.stderr)
         for size in chosen.size if chosen.validate else ():
             print(validate(chosen.n, chosen.seed, size).markdown(), end="\n\n")
     except InputError as error:

@@ -32,7 +32,7 @@ TERMS = {
     "Geometric and semantic effect": "Geometric: how strongly a latent follows a stroke measure among images of one class "
     "(rank correlation, permutations within classes). Semantic: how strongly it follows class beyond what all stroke "
     "measures explain. Both from 0 to 1 with chance taken out. A verdict needs a false-discovery rate of at most alpha and "
-    "at least the smallest effect.",
+    "at least the smallest effect. The random dictionary beside it is not trained at all.",
     "Domain shift": "A latent belongs to one domain when its firing rate there is more than ten times that in the other, "
     "beyond the 95 % interval of the ratio (half a row added to each side); what chance could explain is shared.",
     "Seed stability": "Mean cosine of the alive decoder directions of two seeds, matched one to one (Hungarian); MMCS is "
