@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sae_core.config import RunConfig, dump_yaml, load_config
+from sae_core.config import RunConfig, dump_yaml, load_config, science
 from sae_core.errors import InputError
-from sae_core.stages import STAGES, Keyed, plan
-from sae_core.store import Store, write_atomic
+from sae_core.stages import ON_REQUEST, STAGES, Keyed, plan
+from sae_core.store import Store, make_key, write_atomic
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,12 @@ def find_run(store: Store, identity: str) -> Recorded:
 def _read_record(file: Path) -> Recorded:
     content = json.loads(file.read_text(encoding="utf-8"))
     config = load_config(file.with_name("config.yaml"))
-    found = Recorded(content["id"], content["name"], content["created"], content["keys"], config)
-    if set(found.keys) != set(plan(config)):
+    nodes, keys = plan(config), dict(content["keys"])
+    for name, node in nodes.items():
+        # A version that knew fewer stages recorded fewer keys. One made on request has no data fingerprint: its key follows.
+        if name not in keys and node.stage.name in ON_REQUEST and set(node.parents.values()) <= set(keys):
+            parents = {role: keys[parent] for role, parent in node.parents.items()}
+            keys[name] = make_key(node.stage.name, node.stage.version, science(node.config), parents, None)
+    if set(keys) != set(nodes):
         raise InputError(f"{file} does not fit this version's plan; run its configuration again")
-    return found
+    return Recorded(content["id"], content["name"], content["created"], keys, config)

@@ -1,7 +1,7 @@
 """Every stage, what it is made from, and the keys of a run's artifacts, all known before anything runs.
 
     images -> manifest -> embed -> train -> { evaluate, collect } -> interpret -> { visualize, steer }
-              manifest -> strokes;  strokes, embed, train, collect -> geometry
+              manifest -> strokes;  strokes, embed, train, collect -> geometry;  train, collect -> directions
 
 A plan is a list of nodes in that order; a node's key follows from its config, its parents' keys and the data's fingerprint.
 """
@@ -49,13 +49,14 @@ STAGES = {
         Stage("evaluate", 2, "sae_core.evaluate.stage", "Evaluation"),
         Stage("collect", 1, "sae_core.activations.collect", "Activations"),
         Stage("geometry", 1, "sae_core.evaluate.geometry.stage", "GeometryReport"),
-        Stage("interpret", 1, "sae_core.interpret.stage", "Names"),
+        Stage("directions", 1, "sae_core.browse.directions", "Directions"),
+        Stage("interpret", 2, "sae_core.interpret.stage", "Names"),
         Stage("visualize", 1, "sae_core.interpret.visualize", "Grids"),
         Stage("steer", 1, "sae_core.steer.stage", "Steered"),
     )
 }
 """Every stage, in the order of the one-way flow."""
-ON_REQUEST = frozenset(("sweep", "strokes", "geometry"))
+ON_REQUEST = frozenset(("sweep", "strokes", "geometry", "directions"))
 """Stages that take long and that nothing else needs: no part of a plain `run`, made when they are asked for."""
 
 
@@ -91,6 +92,7 @@ def plan(config: RunConfig) -> dict[str, Node]:
     add("collect", "collect", config.collect, {"sae": "train", **data})
     strokes = {f"strokes:{domain}": f"strokes:{domain}" for domain in config.data}
     add("geometry", "geometry", config.geometry, {"sae": "train", "activations": "collect", **data, **strokes})
+    add("directions", "directions", config.directions, {"sae": "train", "activations": "collect"})
     add("interpret", "interpret", config.interpret, {"sae": "train", "activations": "collect", **data})
     manifests = {role: name for role, name in data.items() if role.startswith("manifest:")}
     add("visualize", "visualize", config.visualize, {"activations": "collect", "names": "interpret", **manifests})
@@ -139,5 +141,9 @@ def fingerprint(run_config: RunConfig, node: Node, store: Store) -> str | None:
 
 
 def run_id(keyed: Mapping[str, Keyed]) -> str:
-    """The id of a run: 16 hex digits over the keys of all its nodes."""
-    return "run-" + hashlib.sha256(canonical({name: one.key for name, one in keyed.items()})).hexdigest()[:16]
+    """The id of a run: 16 hex digits over the keys of all its nodes but `directions`.
+
+    The map is one view of a run and came after runs had been recorded: what is kept by id (bookmarks, links) stays theirs.
+    """
+    made = {name: one.key for name, one in keyed.items() if name != "directions"}
+    return "run-" + hashlib.sha256(canonical(made)).hexdigest()[:16]

@@ -63,9 +63,9 @@ class Deletion:
     """The check: the latent as cells are hidden, those of the largest attribution first, against random orders.
 
     Attributes:
-        hidden: float [s + 1], share of the cells hidden, 0 to 1.
+        hidden: float [s + 1], share of the cells with content that are hidden, 0 to 1.
         curve: float [s + 1], pre-activation on the way.
-        random: float [r, s + 1], the same in random orders that hide cells with content before blank ones.
+        random: float [r, s + 1], the same in random orders.
     """
 
     hidden: NDArray[np.float64]
@@ -74,7 +74,7 @@ class Deletion:
 
     @property
     def gain(self) -> float:
-        """Mean area by which the curve runs below the random ones, as a share of the fall from the whole picture to the sheet.
+        """Mean area by which the curve runs below the random ones, as a share of the fall when all is hidden.
 
         Above 0: the map knows better than chance where the latent looks. NaN when hiding everything changes nothing.
         """
@@ -152,21 +152,22 @@ class Look:
         return Attribution("gradient", cells.view(self.g, self.g).cpu().float().numpy(), whole, blank)
 
     def deletion(self, found: Attribution, rng: np.random.Generator, steps: int = 10, orders: int = 20) -> Deletion:
-        """Hide cells in the map's order and in random ones; (orders + 1) x steps passes."""
+        """Hide the cells with content in the map's order and in random ones; (orders + 1) x steps passes."""
         count = self.g * self.g
-        content = self.content().ravel()
-        # Hiding blank paper changes nothing: an order that wastes its first steps there would be no rival.
-        parts = [np.flatnonzero(content), np.flatnonzero(~content)]
-        random = [np.concatenate([rng.permutation(part) for part in parts]) for _ in range(orders)]
-        ranked = [np.argsort(-found.cells.ravel(), kind="stable"), *random]
-        ends = np.round(np.linspace(0, count, steps + 1)).astype(int)
+        # Hiding blank paper changes nothing. An order that wastes steps there would be no rival, and a map that spreads a
+        # stroke's worth over the paper beside it would lose to any; a blank sheet has nothing but paper.
+        content = np.flatnonzero(self.content().ravel())
+        content = content if len(content) else np.arange(count)
+        ranked = [content[np.argsort(-found.cells.ravel()[content], kind="stable")]]
+        ranked += [rng.permutation(content) for _ in range(orders)]
+        ends = np.round(np.linspace(0, len(content), steps + 1)).astype(int)
         masks = torch.zeros(len(ranked), steps, count, dtype=torch.bool)
         for number, order in enumerate(ranked):
             for step, end in enumerate(ends[1:]):
                 masks[number, step, torch.from_numpy(order[:end])] = True
         values = self._hidden(masks.view(-1, self.g, self.g)).view(len(ranked), steps).double().numpy()
         curves = np.concatenate([np.full((len(ranked), 1), found.value), values], axis=1)
-        return Deletion(ends / count, curves[0], curves[1:])
+        return Deletion(ends / len(content), curves[0], curves[1:])
 
     def content(self) -> NDArray[np.bool_]:
         """Cells that hold anything but paper, bool [g, g]."""

@@ -13,8 +13,11 @@ from sae_core.figures.charts import (
     probability_bars,
     training_curves,
 )
+from sae_core.figures.class_scores import class_dots
+from sae_core.figures.directions import directions_map
 from sae_core.figures.front import pareto
 from sae_core.figures.geometry import geometry_map, shift_map, verdict_shares
+from sae_core.figures.looks import attribution_map, deletion_curves
 from sae_core.figures.quality import firing_spectrum, l0_histogram, sparse_probe_lines
 from sae_core.figures.sheet import image_grid
 from sae_core.figures.style import (
@@ -45,10 +48,14 @@ __all__ = [
     "SKETCH",
     "VERDICTS",
     "accuracy_bars",
+    "attribution_map",
     "class_deltas",
+    "class_dots",
     "conditions_table",
     "confusion",
     "controls_bars",
+    "deletion_curves",
+    "directions_map",
     "domain_colours",
     "firing_spectrum",
     "geometry_map",

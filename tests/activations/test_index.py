@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sae_core.activations import index
 from sae_core.activations.index import Activations
 from sae_core.activations.writer import FILES, Rows, Writer, value_scale
 from sae_core.errors import DamagedArtifact, InputError
@@ -179,6 +180,18 @@ def test_coactivation_counts_rows(case: tuple[int, int, int, int, float]) -> Non
             for i, (count, jaccard) in expected.items():
                 assert (table.at[i, "both"], table.at[i, "jaccard"]) == (count, pytest.approx(jaccard))
             assert (np.diff(table["jaccard"]) <= 0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=cases, count=st.integers(0, 8))
+def test_coactivation_is_the_same_by_row_and_by_column(case: tuple[int, int, int, int, float], count: int) -> None:
+    with stored(*case) as (acts, _), pytest.MonkeyPatch.context() as patch:
+        for j in range(acts.m):
+            patch.setattr(index, "DENSE", 2.0)
+            by_row = acts.coactivation(j, count)
+            assert by_row.equals(acts.coactivation(j, acts.m).head(count))
+            patch.setattr(index, "DENSE", 0.0)
+            assert acts.coactivation(j, count).equals(by_row)
 
 
 @settings(max_examples=40, deadline=None)
