@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sae_core.config import RunConfig, dump_yaml, load_config, parse_yaml, science, validate
+from sae_core.config import InterpretConfig, RunConfig, VisionConfig, dump_yaml, load_config, parse_yaml, science, validate
 from sae_core.errors import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -91,3 +91,11 @@ def test_the_short_form_of_one_domain() -> None:
     config = validate(RunConfig, {"data": {"source": "drawn", "rendering": "photo", "domain": "mine"}}, "test")
     assert list(config.data) == ["mine"]
     assert config.train_domains == ("mine",)
+
+
+def test_settings_without_an_effect_do_not_change_the_key() -> None:
+    clip = InterpretConfig(vision=VisionConfig(model="a"))
+    assert science(clip) == science(InterpretConfig()) and "vision" not in science(clip)
+    asked = science(InterpretConfig(method="vision", vision=VisionConfig(model="a")))
+    assert asked != science(InterpretConfig(method="vision", vision=VisionConfig(model="b")))
+    assert asked == science(InterpretConfig(method="vision", vision=VisionConfig(model="a", cap=9.0)))

@@ -22,6 +22,7 @@ ORDER = [
     "activations",
     "evaluate",
     "interpret",
+    "browse",
     "steer",
     "publish",
     "stages",

@@ -1,4 +1,4 @@
-"""The commands that have a configuration: every stage, the whole run, doctor, publish, report. Each returns what is printed."""
+"""The commands that have a configuration: every stage, the whole run, card, doctor, publish, report. Each returns its output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 from typing import Any, Literal
 
 from sae_core import pipeline
-from sae_core.cli.printing import records
+from sae_core.cli import interpreting
+from sae_core.cli.printing import records, spreadsheet
 from sae_core.config import RunConfig, Runtime, load_config
 from sae_core.errors import InputError
 from sae_core.progress import Bars, Lines, Report, both
@@ -17,8 +18,10 @@ from sae_core.store import Store, write_atomic
 
 def _config(args: argparse.Namespace) -> RunConfig:
     overrides = list(args.set)
+    if args.command == "interpret":
+        overrides += interpreting.overrides(args)
     if getattr(args, "latents", None):
-        overrides.append(f"{args.command}.latents={_latents(args.latents)}")
+        overrides.append(f"{args.command}.latents={_latents(args, overrides)}")
     if getattr(args, "edit", None):
         overrides.append(f"steer.edits={json.dumps([_edit(text) for text in args.edit])}")
     for pair in getattr(args, "grid", []):
@@ -29,16 +32,19 @@ def _config(args: argparse.Namespace) -> RunConfig:
     return load_config(args.config, overrides)
 
 
-def _latents(text: str) -> str:
-    if text == "alive":
+def _latents(args: argparse.Namespace, overrides: list[str]) -> str:
+    text = str(args.latents)
+    if text in ("all", "alive"):
         return "{}"
+    if text == "bookmarked":
+        return json.dumps({"ids": interpreting.bookmarked(load_config(args.config, overrides), Store(args.cache))})
     kind, _, number = text.partition(":")
     if kind == "strongest" and number.isdigit():
         return f"{{strongest: {number}}}"
-    parts = text.split(",")
+    parts = text.removeprefix("ids:").split(",")
     if all(part.strip().isdigit() for part in parts):
         return json.dumps({"ids": [int(part) for part in parts]})
-    raise InputError(f"--latents {text}: write ids such as 12,416,7204, or strongest:16, or alive")
+    raise InputError(f"--latents {text}: write ids such as 12,416,7204, or strongest:16, or bookmarked, or all")
 
 
 def _edit(text: str) -> dict[str, Any]:
@@ -56,6 +62,8 @@ def run_stage(args: argparse.Namespace) -> Any:
     if args.job is not None:
         return _as_job(args, stage)
     config = _config(args)
+    if getattr(args, "dry_run", False):
+        return interpreting.dry_run(config, Store(args.cache), _runtime(args))
     bars = Bars() if sys.stderr.isatty() else None
     try:
         made = pipeline.run(stage, config, Store(args.cache), bars or Lines(), _runtime(args))
@@ -98,6 +106,40 @@ def _sweep_tables(outcome: pipeline.Outcome) -> dict[str, Any]:
 
     swept = outcome.load()
     return {"members": records(swept.table), "stability": records(stability_of(swept))}
+
+
+def card(args: argparse.Namespace) -> Any:
+    """A latent's card, with the names, verdicts and marks that the run has; with `--out` as files too."""
+    from sae_core.browse.card import latent_card
+    from sae_core.browse.marks import load_marks
+    from sae_core.browse.sheet import card_png
+    from sae_core.sae.architectures import SAE
+
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise InputError(f"--out {args.out}: this is a file; give a folder")
+    config, store = _config(args), Store(args.cache)
+    pipeline.run("collect", config, store, Lines(), _runtime(args))
+    made = pipeline.find_run(store, pipeline.run_id(pipeline.keys(config, store))).open(store)
+    acts = made.load("collect")
+    manifests = {domain: made.load(f"manifest:{domain}") for domain in acts.domains}
+    known = {kind: made.load(node) for kind, node in (("names", "interpret"), ("geometry", "geometry")) if node in made.outcomes}
+    classes = {domain: manifest.classes for domain, manifest in manifests.items()}
+    sae, marks = SAE.load(made.outcomes["train"].path), load_marks(store, made.id)
+    found = latent_card(acts, sae, args.latent, classes=classes, marks=marks, **known)
+    shown = found.to_json(manifests)
+    printed = {name: value for name, value in shown.items() if args.json or name != "histograms"}  # for people they are a picture
+    if args.out is None:
+        return printed
+    args.out.mkdir(parents=True, exist_ok=True)
+    content = {
+        "json": json.dumps(shown, indent=1, ensure_ascii=False, allow_nan=False).encode(),
+        "csv": spreadsheet(found.table(manifests)),
+        "png": card_png(found, manifests),
+    }
+    files = [args.out / f"latent_{args.latent:04d}.{ending}" for ending in content]
+    for file, data in zip(files, content.values(), strict=True):
+        write_atomic(file, data)
+    return {**printed, "files": [str(file) for file in files]}
 
 
 def doctor(args: argparse.Namespace) -> Any:

@@ -19,6 +19,7 @@ STAGE_COMMANDS = {
     "evaluate": "zero-shot accuracy (or caption recall) of CLIP and of CLIP+SAE, each domain",
     "collect": "the sparse activation store and its index",
     "geometry": "whether each latent follows strokes or class, beside a random dictionary and the raw dimensions",
+    "directions": "a map of the dictionary: latents whose decoder rows point alike lie close together",
     "interpret": "name the latents, or abstain, and score the names",
     "visualize": "PNG grids of the images on which latents fire most",
     "steer": "edit latents of an image and see what changes",
@@ -58,12 +59,21 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "sweep":
             command.add_argument("--grid", action="append", default=[], metavar="NAME=A,B,C", help="such as k=8,16,32")
         if name in ("interpret", "visualize"):
-            command.add_argument("--latents", help="ids such as 12,416,7204, or strongest:16, or alive")
+            command.add_argument("--latents", help="ids such as 12,416,7204, or strongest:16, or bookmarked, or all")
+        if name == "interpret":
+            command.add_argument("--method", choices=("clip", "vision"), help="offline, or by a model that is shown images")
+            command.add_argument("--model", help="the vision model's id, as the endpoint lists it")
+            command.add_argument("--endpoint", help="an OpenAI-compatible endpoint (default: OpenRouter)")
+            command.add_argument("--cap", type=float, metavar="USD", help="the most that may be spent (default: 1.00)")
+            command.add_argument("--dry-run", action="store_true", help="say what would be asked, paid and sent; ask nobody")
         if name == "steer":
             command.add_argument("--edit", action="append", metavar="LATENT:OP[:VALUE]", help="such as 7:clamp:2 or 9:ablate")
             command.add_argument("--image", type=int, help="row of the image in its domain's manifest")
             command.add_argument("--domain", help="the image's domain")
     add("run", "every stage in order", making.run_stage, configured)
+    card = add("card", "everything there is to see of one latent, as JSON, CSV and a picture", making.card, configured)
+    card.add_argument("--latent", type=int, required=True, help="its number in the dictionary, from 0")
+    card.add_argument("--out", type=Path, help="folder to write latent_XXXX.json, .csv and .png to")
     add(
         "doctor",
         "what a configuration needs: device, weights, data; what is missing and how large",

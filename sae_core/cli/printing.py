@@ -14,6 +14,14 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
+def spreadsheet(table: pd.DataFrame) -> bytes:
+    """A table as CSV; a text that would be taken for a formula gets an apostrophe before it."""
+    from sae_core.interpret.records import inert
+
+    safe = table.map(lambda value: inert(value) if isinstance(value, str) else value)
+    return safe.to_csv(index=False).encode()
+
+
 def human(result: Any, indent: str = "") -> str:
     """Lines of names and values, what stands in a mapping indented below its name."""
     if not isinstance(result, dict):

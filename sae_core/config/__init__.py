@@ -36,6 +36,7 @@ from sae_core.config.sae import sparsity as sparsity
 from sae_core.config.stages import DOMAIN_NAME as DOMAIN_NAME
 from sae_core.config.stages import ClipConfig as ClipConfig
 from sae_core.config.stages import CollectConfig as CollectConfig
+from sae_core.config.stages import DirectionsConfig as DirectionsConfig
 from sae_core.config.stages import Edit as Edit
 from sae_core.config.stages import EvaluateConfig as EvaluateConfig
 from sae_core.config.stages import GeometryConfig as GeometryConfig
@@ -44,6 +45,7 @@ from sae_core.config.stages import Latents as Latents
 from sae_core.config.stages import RunConfig as RunConfig
 from sae_core.config.stages import SteerConfig as SteerConfig
 from sae_core.config.stages import StrokesConfig as StrokesConfig
+from sae_core.config.stages import VisionConfig as VisionConfig
 from sae_core.config.stages import VisualizeConfig as VisualizeConfig
 from sae_core.config.sweep import SPARSITY as SPARSITY
 from sae_core.config.sweep import SweepConfig as SweepConfig

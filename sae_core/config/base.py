@@ -32,11 +32,18 @@ class Model(BaseModel):
         """Turn the short forms a file may use into the full form, before validation."""
         return raw
 
+    def idle(self) -> frozenset[str]:
+        """Names of the fields that this config's other values leave without an effect: they are not hashed."""
+        return frozenset()
+
 
 def science(config: Model) -> dict[str, Any]:
-    """The part of a config that changes the result: everything but fields marked local, as plain JSON values."""
+    """The part of a config that changes the result: everything but fields marked local or idle, as plain JSON values."""
     out: dict[str, Any] = {}
+    idle = config.idle()
     for name, field in type(config).model_fields.items():
+        if name in idle:
+            continue
         extra = field.json_schema_extra
         if isinstance(extra, dict) and extra.get("local"):
             continue

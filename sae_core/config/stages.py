@@ -67,6 +67,14 @@ class GeometryConfig(Model):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+class DirectionsConfig(Model):
+    """The map of decoder directions: of the `latents` strongest that fire, with neighbourhoods of about `perplexity` latents."""
+
+    latents: Annotated[int, Field(ge=1, le=65_536)] = 16_384
+    perplexity: Annotated[float, Field(ge=2, le=200)] = 30.0
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class Latents(Model):
     """A choice of latents: the `strongest` n (by summed activation), or `ids`; neither means all that are alive."""
 
@@ -80,17 +88,61 @@ class Latents(Model):
         return self
 
 
-class InterpretConfig(Model):
-    """Offline naming by the text tower, with abstention. `vocabulary: file` reads `vocabulary_file`, one word a line."""
+class VisionConfig(Model):
+    """A vision model that names and is tested: who (`endpoint`, `model`), what it is shown, and what it may cost.
 
-    method: Literal["clip"] = "clip"
+    Money is in USD. The key is no setting: it comes from the environment or a field, and no file holds it.
+    """
+
+    endpoint: Annotated[str, Field(min_length=1, max_length=300)] = "https://openrouter.ai/api/v1"
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    max_tokens: Annotated[int, Field(ge=64, le=32_000)] = 800
+    explain_top: Annotated[int, Field(ge=1, le=20)] = 6
+    explain_quantile: Annotated[int, Field(ge=0, le=20)] = 6
+    explain_near_misses: Annotated[int, Field(ge=0, le=20)] = 6
+    explain_random: Annotated[int, Field(ge=0, le=20)] = 2
+    score_positives: Annotated[int, Field(ge=10, le=100)] = 20
+    score_near_misses: Annotated[int, Field(ge=0, le=100)] = 10
+    score_random: Annotated[int, Field(ge=0, le=100)] = 10
+    detection_batch: Annotated[int, Field(ge=1, le=8)] = 8
+    intruder: bool = True
+    cap: Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra=LOCAL)] = 1.0
+    """The most that may be spent; no request is sent that could go beyond it."""
+    allow_unknown_price: Annotated[bool, Field(json_schema_extra=LOCAL)] = False
+    """Whether to ask a model whose price nobody names, so that the cap holds only as far as the endpoint bills its replies."""
+    workers: Annotated[int, Field(ge=1, le=16, json_schema_extra=LOCAL)] = 4
+
+    @model_validator(mode="after")
+    def _safe(self) -> VisionConfig:
+        # Checked for the whole, not for the field, so that a key pasted in the wrong place is not quoted back.
+        if re.search(r"[@?#\s]", self.endpoint) or not re.match(r"https?://", self.endpoint):
+            raise ValueError("endpoint is a plain https address without user, key or query (http for localhost alone)")
+        if re.search(r"\bsk-[\w-]{8,}", f"{self.endpoint} {self.model}"):
+            raise ValueError("endpoint or model holds an API key; give it in the environment (SAE_LAB_VISION_KEY), in no file")
+        if self.score_near_misses + self.score_random < 8:
+            raise ValueError("score_near_misses and score_random make fewer than 8 negatives; a score needs 8 of each class")
+        return self
+
+
+class InterpretConfig(Model):
+    """Naming, with abstention: offline by the text tower (`clip`), or by a `vision` model that is shown the pictures.
+
+    `vocabulary: file` reads `vocabulary_file`, one word a line.
+    """
+
+    method: Literal["clip", "vision"] = "clip"
     latents: Latents = Latents()
+    vision: VisionConfig = VisionConfig()
     vocabulary: Literal["builtin", "imagenet", "classes", "captions", "file"] = "builtin"
     vocabulary_file: str | None = Field(default=None, min_length=1, json_schema_extra=LOCAL)
     templates: tuple[str, ...] = ("a sketch of a {}", "a drawing of {}", "{}")
     percentile: Annotated[float, Field(gt=50, lt=100)] = 99.0
     random_directions: Annotated[int, Field(ge=50)] = 500
     seed: Annotated[int, Field(ge=0)] = 0
+
+    def idle(self) -> frozenset[str]:
+        """Nothing of the vision model's is asked of the text tower."""
+        return frozenset(("vision",)) if self.method == "clip" else frozenset()
 
     @model_validator(mode="after")
     def _file_given(self) -> InterpretConfig:
@@ -149,6 +201,7 @@ class RunConfig(Model):
     collect: CollectConfig = CollectConfig()
     strokes: StrokesConfig = StrokesConfig()
     geometry: GeometryConfig = GeometryConfig()
+    directions: DirectionsConfig = DirectionsConfig()
     interpret: InterpretConfig = InterpretConfig()
     visualize: VisualizeConfig = VisualizeConfig()
     steer: SteerConfig = SteerConfig()

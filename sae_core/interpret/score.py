@@ -29,7 +29,9 @@ PERMUTATIONS = 1000
 BLOCK = 16_000_000
 
 Rows = NDArray[np.int64]
-COLUMNS = ("score", "ci_low", "ci_high", "near_miss_auroc", "p", "swap_gap")
+RETRIEVED = 10
+"""Held-out images that a name retrieves, for the share of them that fire the latent."""
+COLUMNS = ("score", "ci_low", "ci_high", "near_miss_auroc", "p", "swap_gap", "retrieval")
 
 
 def consistency(
@@ -51,7 +53,8 @@ def consistency(
     Returns:
         L rows: `positives`, `negatives` (counts), `score` (AUROC of positives against all negatives, 0 to 1), `ci_low`,
         `ci_high` (95 % bootstrap), `near_miss_auroc`, `p` (one-sided permutation), `swap_gap` (own AUROC minus the mean
-        AUROC of up to 50 other latents' names, -1 to 1). All but the counts are NaN below 20 positives or 20 negatives, and
+        AUROC of up to 50 other latents' names, -1 to 1), `retrieval` (share of the 10 images nearest to the name that fire the
+        latent, 0 to 1; positives / all by chance). All but the counts are NaN below 20 positives or 20 negatives, and
         `swap_gap` where no other name is at hand.
     """
     counts = np.array([len(rows) for rows in positives], dtype=np.int64)
@@ -76,6 +79,7 @@ def consistency(
         "near_miss_auroc": near_miss_aurocs(units, chosen, contrasts[names[able]]),
         "p": permutation_p(mine, counts[able], len(x), rng),
         "swap_gap": mine - _swapped(areas, own, rng),
+        "retrieval": retrieval(units, chosen, contrasts[names[able]]),
     }
     for column in COLUMNS:
         values = np.full(len(out), np.nan)
@@ -138,6 +142,22 @@ def near_miss_aurocs(
             count = min(len(rows), len(units) - len(rows))
             misses = np.argpartition(-closeness[i], count - 1)[:count]
             out[start + i] = auroc(scores[i, rows], scores[i, misses])
+    return out
+
+
+def retrieval(units: NDArray[np.float32], positives: Sequence[Rows], contrasts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Precision at 10: of the images nearest to a name, the share that fires its latent, float64 [L] in 0 to 1.
+
+    AUROC asks about all images, this about the first ones: what somebody gets who searches the pictures by the name.
+    """
+    out = np.empty(len(positives))
+    count = min(RETRIEVED, len(units))
+    size = max(1, BLOCK // len(units))
+    for start in range(0, len(positives), size):
+        closeness = contrasts[start : start + size] @ units.T
+        nearest = np.argpartition(-closeness, count - 1, axis=1)[:, :count]
+        for i, rows in enumerate(nearest):
+            out[start + i] = np.isin(rows, positives[start + i]).mean()
     return out
 
 

@@ -1,6 +1,7 @@
 """The interpret stage: every latent gets a name that is tested on images it was not named from, or none.
 
-decoder rows, words -> names (naming.py) -> CLIP consistency on the other half of the images (score.py) -> records
+clip: decoder rows, words -> names (naming.py) -> CLIP consistency on the other half of the images (score.py) -> records
+vision: pictures -> a vision model's names -> the same model tested on the other half (vision/stage.py) -> records
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sae_core.activations.index import Activations
-from sae_core.clip.embed import Embeddings
-from sae_core.clip.towers import Towers
 from sae_core.config import InterpretConfig, Latents, Runtime
-from sae_core.data.manifest import Manifest
 from sae_core.errors import InputError
-from sae_core.interpret.evidence import Evidence, gather
+from sae_core.interpret.evidence import Evidence
+from sae_core.interpret.material import Material
 from sae_core.interpret.naming import TOP_K, Naming, abstention_rate, name_latents
 from sae_core.interpret.records import FIELDS, Names, clean, frame
 from sae_core.interpret.score import CIRCULARITY, MIN_IMAGES, consistency
@@ -29,7 +28,7 @@ from sae_core.progress import Event, Report
 from sae_core.sae.architectures import SAE
 from sae_core.store import Inputs
 
-VERSION = 1
+VERSION = 2
 PRIOR_LATENTS = 1024
 TOP_IMAGES = 8
 __all__ = ["VERSION", "Names", "run"]
@@ -38,26 +37,38 @@ __all__ = ["VERSION", "Names", "run"]
 def run(config: InterpretConfig, inputs: Inputs, out_dir: Path, report: Report, runtime: Runtime) -> Names:
     """Name the latents `config.latents` asks for and write names.json and sae_latents.csv.
 
+    The key of a vision model comes from the environment.
+
     Raises:
-        InputError: a latent id out of range, a bad vocabulary file.
-        Unavailable: words need the text tower of a CLIP whose weights are not here.
+        InputError: a latent id out of range, a bad vocabulary file; no vision model or key, or the cap is reached.
+        Unavailable: words need the text tower of a CLIP whose weights are not here; a vision model's endpoint refuses.
     """
+    if config.method == "vision":
+        return _vision(config, inputs, out_dir, report, runtime)
     sae = SAE.load(inputs["sae"])
-    activations = Activations.load(inputs["activations"])
-    manifests = {domain: Manifest.load(path) for domain, path in inputs.domains("manifest").items()}
-    embeddings = {domain: Embeddings.load(path) for domain, path in inputs.domains("embed").items()}
-    latents = chosen_latents(config.latents, activations)
+    material = Material.load(inputs, config.seed, runtime.device)
+    latents = chosen_latents(config.latents, material.activations)
     report(Event("interpret", 0, 4, {"latents": float(len(latents))}))
-    vocabulary = make_vocabulary(config, manifests, embeddings, Towers(runtime.device))
+    vocabulary = make_vocabulary(config, material.manifests, material.embeddings, material.towers)
     report(Event("interpret", 1, 4, {"words": float(len(vocabulary.words))}))
-    evidence = gather(activations, manifests, embeddings, config.seed)
-    files = {domain: manifest.table["file"].tolist() for domain, manifest in manifests.items()}
-    names = interpret(latents, np.asarray(sae.decoder_raw), evidence, vocabulary, config, files, report)
-    encoder = next(iter(embeddings.values())).encoder
+    files = {domain: manifest.table["file"].tolist() for domain, manifest in material.manifests.items()}
+    names = interpret(latents, np.asarray(sae.decoder_raw), material.evidence, vocabulary, config, files, report)
+    encoder = next(iter(material.embeddings.values())).encoder
     names = Names(names.table, {**names.about, "encoder": encoder})
     names.save(out_dir)
     report(Event("interpret", 4, 4, names.metrics()))
     return names
+
+
+def _vision(config: InterpretConfig, inputs: Inputs, out_dir: Path, report: Report, runtime: Runtime) -> Names:
+    # Imported here, so that offline naming needs neither the client nor its configuration.
+    from sae_core.interpret.vision.endpoint import Endpoint
+    from sae_core.interpret.vision.secrets import key_for
+    from sae_core.interpret.vision.stage import name_with_vision
+
+    material = Material.load(inputs, config.seed, runtime.device)
+    latents = chosen_latents(config.latents, material.activations)
+    return name_with_vision(config, material, latents, out_dir, report, key_for(Endpoint.parse(config.vision.endpoint)))
 
 
 def chosen_latents(latents: Latents, activations: Activations) -> NDArray[np.int64]:

@@ -37,7 +37,7 @@ def make_vocabulary(
     if config.vocabulary == "captions":
         return caption_vocabulary(manifests, embeddings, towers)
     words = _words(config, manifests)
-    encoder = _encoder_id(embeddings)
+    encoder = encoder_of(embeddings)
     words, note = read_by(encoder, words)
     try:
         tower = towers.of(encoder)
@@ -105,7 +105,8 @@ def caption_vocabulary(manifests: Mapping[str, Manifest], embeddings: Mapping[st
     return vocabulary
 
 
-def _encoder_id(embeddings: Mapping[str, Embeddings]) -> str:
+def encoder_of(embeddings: Mapping[str, Embeddings]) -> str:
+    """The one CLIP that made the embeddings, such as `bundled/v1`. Raises InputError when there are several."""
     ids = {str(embedding.encoder) for embedding in embeddings.values()}
     if len(ids) != 1:
         raise InputError(f"the domains were embedded by {', '.join(sorted(ids))}; a dictionary is named in the terms of one CLIP")

@@ -82,8 +82,21 @@ def vocabulary_from_words(
     if len(distinct) < 2:
         raise InputError(f"vocabulary {source} has {len(distinct)} word(s); naming needs at least two to choose from")
     texts = class_directions(encoder, distinct, tuple(templates))
-    generic = unit(encoder.texts(list(GENERIC))).mean(axis=0)
+    generic = generic_direction(encoder)
     return Vocabulary(source, distinct, texts, generic, "; ".join(GENERIC), note)
+
+
+def generic_direction(encoder: TextTower) -> NDArray[np.float32]:
+    """float32 [d]: the mean of the unit generic prompts, what every picture is called whatever it shows."""
+    return np.asarray(unit(encoder.texts(list(GENERIC))).mean(axis=0))
+
+
+def label_contrasts(labels: Sequence[str], encoder: TextTower, templates: Sequence[str]) -> NDArray[np.float32]:
+    """float32 [L, d]: unit(t - generic) of free texts, as `Vocabulary.contrasts` has it for words.
+
+    Raises: InputError for no label, or a bad template.
+    """
+    return unit(class_directions(encoder, labels, tuple(templates)) - generic_direction(encoder))
 
 
 def from_captions(captions: Sequence[str], texts: NDArray[np.float32], generic: NDArray[np.float32] | None = None) -> Vocabulary:

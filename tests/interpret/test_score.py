@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from sae_core.evaluate.metrics import unit
 from sae_core.interpret import score
+from sae_core.interpret.score import retrieval
 
 
 @given(
@@ -152,3 +153,10 @@ def test_too_few_images_are_not_scored() -> None:
     assert out["negatives"].tolist() == [41, 40, 19, 20, 60]
     none = score.consistency(x, positives[:1], np.zeros(1, np.int64), unit(rng.standard_normal((1, 4))), rng)
     assert none[list(score.COLUMNS)].isna().all().all()
+
+
+def test_retrieval_is_the_share_of_the_nearest_that_fire() -> None:
+    units = unit(np.stack([np.cos(np.linspace(0, 1.5, 40)), np.sin(np.linspace(0, 1.5, 40))], axis=1))
+    word = np.array([[1.0, 0.0]], dtype=np.float32)
+    for positives, expected in ((np.arange(20), 1.0), (np.arange(7), 0.7), (np.arange(20, 40), 0.0)):
+        assert retrieval(units, [positives], word)[0] == pytest.approx(expected)
