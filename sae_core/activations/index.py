@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +13,8 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from sae_core.activations.files import FORMAT, damaged, index_dtype, open_array, open_table, ranges
+from sae_core.activations.together import DENSE, by_column, by_row
 from sae_core.errors import InputError
-
-ROW_CHUNK = 262_144
-"""Rows whose codes are gathered at once, which bounds memory for a latent that fires almost everywhere."""
-DENSE = 0.1
-"""Share of the rows above which the latents that fire with one are counted in their own postings instead of in its rows."""
 
 
 class Activations:
@@ -234,42 +229,15 @@ class Activations:
         Returns: DataFrame latent, both (rows where both fire), jaccard; strongest first, at most `count`, without j itself.
         """
         rows, fired = self._col_rows[self._slice(j)], np.diff(self._col_ptr)
-        both = self._both_by_column(j, rows, count) if len(rows) > DENSE * self.n else self._both_by_row(rows)
+        if len(rows) > DENSE * self.n:
+            both = by_column(j, rows, count, self.n, self._col_ptr, self._col_rows)
+        else:
+            both = by_row(rows, self.m, self._ptr, self._idx)
         both[j] = 0
         others = np.flatnonzero(both)
         jaccard = both[others] / (fired[others] + len(rows) - both[others])
         best = np.argsort(-jaccard, kind="stable")[:count]
         return pd.DataFrame({"latent": others[best], "both": both[others[best]], "jaccard": jaccard[best]})
-
-    def _both_by_row(self, rows: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """On how many of the rows each latent fires, int64 [m], by reading those rows' codes."""
-        both = np.zeros(self.m, dtype=np.int64)
-        ordered = np.sort(rows).astype(np.int64)
-        for start in range(0, len(ordered), ROW_CHUNK):
-            chunk = ordered[start : start + ROW_CHUNK]
-            counts = self._ptr[chunk + 1] - self._ptr[chunk]
-            both += np.bincount(self._idx[ranges(self._ptr[chunk], counts)], minlength=self.m)
-        return both
-
-    def _both_by_column(self, j: int, rows: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
-        """The same, exact for the `count` latents of largest Jaccard index and 0 for those that cannot be among them.
-
-        |A and B| / |A or B| <= min(|A|, |B|) / max(|A|, |B|), so latents are counted by falling bound until it is below what the
-        best have: a latent that fires almost everywhere has few peers of its size.
-        """
-        fires, both = np.zeros(self.n, dtype=bool), np.zeros(self.m, dtype=np.int64)
-        fires[rows] = True
-        fired = np.diff(self._col_ptr)
-        bound = np.minimum(fired, len(rows)) / np.maximum(fired, len(rows))
-        bound[j] = 0
-        best: list[float] = []
-        for b in np.argsort(-bound, kind="stable")[: np.count_nonzero(bound)]:
-            if len(best) >= max(count, 1) and bound[b] < best[0]:
-                break
-            both[b] = np.count_nonzero(fires.take(self._col_rows[self._slice(b)]))
-            keep = heapq.heappush if len(best) < count else heapq.heappushpop
-            keep(best, float(both[b] / (fired[b] + len(rows) - both[b])))
-        return both
 
     def quantile_bands(
         self,
