@@ -20,6 +20,7 @@ PAGES = {
         st.Page("pages/geometry.py", title="Geometry", icon=":material/shape_line:"),
         st.Page("pages/gallery.py", title="Gallery", icon=":material/grid_view:"),
         st.Page("pages/latent.py", title="Latent", icon=":material/filter_center_focus:"),
+        st.Page("pages/draw.py", title="Draw", icon=":material/draw:"),
         st.Page("pages/interpret.py", title="Interpret", icon=":material/label:"),
     ],
     "Use": [

@@ -8,13 +8,14 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 import sae_core as sc
-from pages._ui import session, watch
+from pages._ui import session, theme, watch
 from pages._ui.page import errors_shown
 
 
 def sidebar(pages: Mapping[str, Sequence[StreamlitPage]]) -> None:
     """Draw the sidebar: the pages by group, which run they show and what made it, what is being made right now."""
     with st.sidebar:
+        theme.style()
         run = st.container()
         with errors_shown():
             with run:

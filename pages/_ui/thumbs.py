@@ -1,7 +1,8 @@
 """Thumbnails that are buttons: chosen with the mouse or the keyboard, loaded by the browser as it scrolls to them.
 
 The pictures go to Streamlit's media store and come back as URLs, so that a page of 48 sends some kilobytes of JSON through the
-WebSocket instead of every picture. Captions and labels are set as text; nothing of the data is ever read as HTML.
+WebSocket instead of every picture. The URL is a hash of the picture: it is the same at every run of the script, and the browser
+asks for each picture once a visit. Captions and labels are set as text; nothing of the data is ever read as HTML.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Thumb:
     """A picture of the gallery: `image` is an encoded file (PNG, WebP, JPEG or GIF bytes).
 
     `rendering` colours the border (`sketch` or `photo`; None: neutral), `caption` stands below the picture, `label` is what a
-    screen reader says and what the pointer shows (the caption when empty).
+    screen reader says and what the pointer shows (the caption when empty), `starred` puts a star on it (bookmarked).
     """
 
     id: int | str
@@ -31,28 +32,60 @@ class Thumb:
     caption: str = ""
     rendering: str | None = None
     label: str = ""
+    starred: bool = False
 
 
 _CSS = """
 .grid { display: grid; gap: 0.5rem; grid-template-columns: repeat(auto-fill, minmax(var(--side), 1fr)); padding: 3px; }
-button {
-  all: unset; box-sizing: border-box; cursor: pointer; display: flex; flex-direction: column;
+.thumb {
+  all: unset; box-sizing: border-box; display: flex; flex-direction: column; position: relative;
   border-radius: 6px; overflow: hidden; border: 1px solid var(--st-border-color);
   border-top: 3px solid var(--edge, var(--st-border-color));
   background: var(--st-secondary-background-color); color: var(--st-text-color); font: 0.8rem/1.25 var(--st-font);
 }
-button:hover { border-color: var(--st-primary-color); }
-button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 1px; }
-button[aria-pressed="true"] { outline: 3px solid var(--st-primary-color); outline-offset: 0; }
-button[disabled] { cursor: default; }
+button.thumb { cursor: pointer; }
+button.thumb:hover { border-color: var(--st-primary-color); }
+button.thumb:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 1px; }
+button.thumb[aria-pressed="true"] { outline: 3px solid var(--st-primary-color); outline-offset: 0; }
 img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #fff; display: block; }
 img.small { image-rendering: pixelated; }
-span { padding: 0.2rem 0.4rem 0.3rem; overflow-wrap: anywhere; overflow: hidden;
+.caption { padding: 0.2rem 0.4rem 0.3rem; overflow-wrap: anywhere; overflow: hidden;
   display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; }
-span:empty { display: none; }
+.caption:empty { display: none; }
+.starred::after { content: "★"; position: absolute; top: 3px; right: 3px; width: 1.25rem; height: 1.25rem; border-radius: 50%;
+  background: var(--st-background-color); color: var(--st-primary-color); text-align: center; font-size: 0.9rem; }
 """
 
 _JS = """
+const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
+
+function make(clickable) {
+  const thumb = document.createElement(clickable ? 'button' : 'div');
+  const image = document.createElement('img');
+  const caption = document.createElement('span');
+  if (clickable) thumb.type = 'button';
+  image.loading = 'lazy';
+  image.decoding = 'async';
+  image.onload = () => image.classList.toggle('small', image.naturalWidth <= 64);
+  caption.className = 'caption';
+  thumb.append(image, caption);
+  return thumb;
+}
+
+function columns(thumbs) {
+  const second = thumbs.findIndex((thumb) => thumb.offsetTop > thumbs[0].offsetTop);
+  return second < 0 ? thumbs.length : second;
+}
+
+function target(thumbs, at, key) {
+  if (key in STEPS) return at + STEPS[key];
+  if (key === 'ArrowDown') return at + columns(thumbs);
+  if (key === 'ArrowUp') return at - columns(thumbs);
+  if (key === 'Home') return 0;
+  if (key === 'End') return thumbs.length - 1;
+  return undefined;
+}
+
 export default function (component) {
   const { data, setTriggerValue, parentElement } = component;
   let grid = parentElement.querySelector('.grid');
@@ -64,34 +97,44 @@ export default function (component) {
   }
   grid.style.setProperty('--side', data.side + 'px');
   grid.setAttribute('aria-label', data.title);
-  const focused = parentElement.activeElement ? parentElement.activeElement.dataset.at : undefined;
-  grid.replaceChildren(...data.thumbs.map((thumb, at) => {
-    const button = document.createElement('button');
-    button.type = 'button';
-    button.dataset.at = at;
-    button.title = thumb.label;
-    button.setAttribute('aria-label', thumb.label);
-    button.disabled = !data.clickable;
-    if (data.clickable) button.setAttribute('aria-pressed', String(at === data.selected));
-    if (thumb.edge) button.style.setProperty('--edge', thumb.edge);
-    const image = document.createElement('img');
-    image.loading = 'lazy';
-    image.decoding = 'async';
-    image.alt = '';
-    image.onload = () => { if (image.naturalWidth <= 64) image.classList.add('small'); };
-    image.src = new URL(thumb.url, document.baseURI).href;
-    const caption = document.createElement('span');
+
+  // One element a place, kept from run to run: what has the focus keeps it, and a picture that stays is not loaded again.
+  const tag = data.clickable ? 'BUTTON' : 'DIV';
+  if (grid.firstChild && grid.firstChild.tagName !== tag) grid.replaceChildren();
+  while (grid.children.length > data.thumbs.length) grid.lastChild.remove();
+  while (grid.children.length < data.thumbs.length) grid.append(make(data.clickable));
+  const thumbs = [...grid.children];
+  data.thumbs.forEach((thumb, at) => {
+    const element = thumbs[at];
+    const [image, caption] = element.children;
+    const url = new URL(thumb.url, document.baseURI).href;
+    const label = thumb.label + (thumb.starred ? ', bookmarked' : '');
+    element.className = thumb.starred ? 'thumb starred' : 'thumb';
+    element.dataset.at = at;
+    element.title = label;
+    if (thumb.edge) element.style.setProperty('--edge', thumb.edge); else element.style.removeProperty('--edge');
+    if (image.src !== url) image.src = url;
+    image.alt = data.clickable ? '' : label;
     caption.textContent = thumb.caption;
-    button.append(image, caption);
-    button.onclick = () => setTriggerValue('clicked', at);
-    return button;
-  }));
-  if (focused !== undefined) grid.querySelector('button[data-at="' + Number(focused) + '"]')?.focus();
+    if (data.clickable) {
+      element.setAttribute('aria-label', label);
+      element.setAttribute('aria-pressed', String(at === data.selected));
+      element.onclick = () => setTriggerValue('clicked', at);
+    }
+  });
+  if (!data.clickable || !thumbs.length) return;
+
+  // The grid is one stop for the Tab key; the arrows, Home and End move within it, Enter and Space choose.
+  const enter = (at) => thumbs.forEach((thumb, other) => { thumb.tabIndex = other === at ? 0 : -1; });
+  const held = thumbs.findIndex((thumb) => thumb === parentElement.activeElement);
+  enter(held >= 0 ? held : Math.max(0, data.selected));
+  thumbs.forEach((thumb, at) => { thumb.onfocus = () => enter(at); });
   grid.onkeydown = (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    const buttons = [...grid.querySelectorAll('button')];
-    const at = buttons.indexOf(parentElement.activeElement);
-    if (step && at >= 0 && buttons[at + step]) { buttons[at + step].focus(); event.preventDefault(); }
+    const at = thumbs.indexOf(parentElement.activeElement);
+    const next = at < 0 || event.altKey || event.ctrlKey || event.metaKey ? undefined : target(thumbs, at, event.key);
+    if (next === undefined) return;
+    event.preventDefault();
+    if (thumbs[next]) thumbs[next].focus();
   };
 }
 """
@@ -111,7 +154,7 @@ def gallery(
         thumbs: the pictures of one page (24 to 48).
         key: unique on the page.
         selected: the id of the picture that is marked.
-        clickable: False shows the pictures only.
+        clickable: False shows the pictures only, as images with a text and not as buttons.
         side: smallest width of a picture in CSS pixels.
         title: what a screen reader calls the group.
 
@@ -123,7 +166,8 @@ def gallery(
             "url": media_url(thumb.image, f"{key}-{at}"),
             "caption": thumb.caption,
             "label": thumb.label or thumb.caption or str(thumb.id),
-            "edge": edges.get(thumb.rendering or ""),
+            **({"edge": edges[thumb.rendering]} if thumb.rendering in edges else {}),
+            **({"starred": True} if thumb.starred else {}),
         }
         for at, thumb in enumerate(thumbs)
     ]

@@ -18,7 +18,7 @@ PICTURES = 18
 def table(have: sc.pipeline.Run, a: str, b: str) -> tuple[pd.DataFrame, dict[str, float]]:
     """Every latent with its rates on both domains, their ratio, its tab and name; and half an image's rate on each domain."""
     acts = load.activations(have)
-    images = latents.images_of(acts)
+    images = sc.domain_sizes(acts)
     found = sc.domain_shift(acts.stats, images, a, b)
     floors = {domain: 0.5 / images[domain] for domain in (a, b)}
     return found.assign(name=found["latent"].map(latents.table(have)["name"])), floors
