@@ -80,7 +80,7 @@ def look_first(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
     for latent, label, score in best_named(have):
         st.page_link(
             "pages/latent.py",
-            label=plain(f"Latent {latent}: {label} (AUROC {score:.2f})"),
+            label=plain(f"Latent {latent}: {label} ({sc.score_words(load.names(have).about)[0]} {score:.2f})"),
             icon=":material/filter_center_focus:",
             query_params={**here, "latent": str(latent)},
         )

@@ -76,8 +76,8 @@ def contents(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
     single = [one for one in ("sae_latents.csv", "report.json", "README.md") if one in files]
     for column, one in zip(st.columns(3), single, strict=False):
         download(column, one, files[one], one, key=f"get-{one}")
-    st.subheader("The model card", anchor=False)
-    st.code(files["README.md"].decode(), language="markdown", wrap_lines=True, height=420)
+    with st.expander("The model card"):
+        st.code(files["README.md"].decode(), language="markdown", wrap_lines=True)
 
 
 def load_it() -> None:
@@ -87,6 +87,7 @@ def load_it() -> None:
     st.code(
         'import sae_core as sc\nsae = sc.load_sae("dictionary")\nz = sae.encode(x)  # x: float32 [n, d], raw image embeddings',
         language="python",
+        wrap_lines=True,
     )
 
 

@@ -156,13 +156,13 @@ def bench(run: sc.pipeline.Recorded, have: sc.pipeline.Run, domain: str, image: 
             with st.container(width=200):
                 gallery(picture, key="steer-image", clickable=False, side=160, title="The image that is steered")
             added = added_latents(have)
-            controlled = steering.sliders(have, row, STRONGEST, added)
+            start = added[:1] or [steering.default(have, row)]
+            controlled = steering.sliders(have, row, STRONGEST, [*added, *start])
             keep_error = st.toggle("Keep the reconstruction error", True, key="steer-keep", help=KEEP)
             renormalise = st.toggle("Keep the embedding's length", False, key="steer-norm", help="Scale the result to its norm.")
-            candidates = added or [one.latent for one in controlled if one.name] or [one.latent for one in controlled]
             st.button("Reset the sliders", icon=":material/restart_alt:", on_click=reset, args=(row, controlled))
         with slider_side:
-            edits = controls(row, controlled, candidates[:1])
+            edits = controls(row, controlled, start)
         done = steering.steered(have, row, steering.recipe(have, row, edits, keep_error, renormalise))
         with label_side:
             if not edits:

@@ -34,7 +34,7 @@ def run(
     Args:
         config: a YAML file or a RunConfig.
         cache: the folder of artifacts.
-        stage: one of `pipeline.STAGES`, such as "train"; None for all but those made on request (sweep, strokes, geometry, directions).
+        stage: one of `pipeline.STAGES`, such as "train"; None for all but those made on request (`pipeline.ON_REQUEST`).
         overrides: `key.subkey=value` pairs, as after `--set`.
         report: receives every `Event`.
         device: auto, cpu or cuda.

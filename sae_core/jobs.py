@@ -26,6 +26,7 @@ from filelock import FileLock
 
 from sae_core.config import RunConfig, Runtime
 from sae_core.errors import Cancelled, InputError
+from sae_core.interpret.vision.secrets import OPENROUTER_VARIABLE, OWN_VARIABLE, Secret
 from sae_core.progress import Event
 from sae_core.store import Store, canonical, write_atomic
 
@@ -88,8 +89,17 @@ def job_id(command: str, config: RunConfig) -> str:
     return f"job-{digest[:16]}"
 
 
-def start(command: str, config: RunConfig, store: Store, runtime: Runtime = Runtime()) -> Job:
-    """Start `python -m sae_core <command>` on this config, detached; attach when the same work is already running."""
+def start(command: str, config: RunConfig, store: Store, runtime: Runtime = Runtime(), *, key: Secret | None = None) -> Job:
+    """Start `python -m sae_core <command>` on this config, detached; attach when the same work is already running.
+
+    Args:
+        command: a stage's command, or `run`.
+        config: of the run.
+        store: where it works.
+        runtime: device.
+        key: the API key of a vision model. The worker gets this one and no other: the keys in this process's own environment are
+            its owner's, who may not be the one who starts the job.
+    """
     store.prepare()
     identity = job_id(command, config)
     folder = _folder(store, identity)
@@ -115,10 +125,18 @@ def start(command: str, config: RunConfig, store: Store, runtime: Runtime = Runt
                 stdout=result,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *_python_path()])},
+                env=_environment(key),
             )
         _reap(process)
     return read(store, identity)
+
+
+def _environment(key: Secret | None) -> dict[str, str]:
+    # The key goes by the child's environment alone: an argument is in everybody's process list, and config, status, events and
+    # log are files. Nothing of the worker writes its environment down.
+    kept = {name: value for name, value in os.environ.items() if name not in (OWN_VARIABLE, OPENROUTER_VARIABLE)}
+    own = {} if key is None else {OWN_VARIABLE: key.reveal()}
+    return {**kept, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *_python_path()]), **own}
 
 
 def _python_path() -> list[str]:

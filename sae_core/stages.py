@@ -2,6 +2,7 @@
 
     images -> manifest -> embed -> train -> { evaluate, collect } -> interpret -> { visualize, steer }
               manifest -> strokes;  strokes, embed, train, collect -> geometry;  train, collect -> directions
+              embed, train, collect -> scan
 
 A plan is a list of nodes in that order; a node's key follows from its config, its parents' keys and the data's fingerprint.
 """
@@ -52,11 +53,12 @@ STAGES = {
         Stage("directions", 1, "sae_core.browse.directions", "Directions"),
         Stage("interpret", 2, "sae_core.interpret.stage", "Names"),
         Stage("visualize", 1, "sae_core.interpret.visualize", "Grids"),
-        Stage("steer", 1, "sae_core.steer.stage", "Steered"),
+        Stage("steer", 2, "sae_core.steer.stage", "Steered"),
+        Stage("scan", 1, "sae_core.steer.scan", "Scan"),
     )
 }
 """Every stage, in the order of the one-way flow."""
-ON_REQUEST = frozenset(("sweep", "strokes", "geometry", "directions"))
+ON_REQUEST = frozenset(("sweep", "strokes", "geometry", "directions", "scan"))
 """Stages that take long and that nothing else needs: no part of a plain `run`, made when they are asked for."""
 
 
@@ -97,6 +99,7 @@ def plan(config: RunConfig) -> dict[str, Node]:
     manifests = {role: name for role, name in data.items() if role.startswith("manifest:")}
     add("visualize", "visualize", config.visualize, {"activations": "collect", "names": "interpret", **manifests})
     add("steer", "steer", config.steer, {"sae": "train", "activations": "collect", "names": "interpret", **data})
+    add("scan", "scan", config.scan, {"sae": "train", "activations": "collect", **data})
     return nodes
 
 
@@ -141,9 +144,9 @@ def fingerprint(run_config: RunConfig, node: Node, store: Store) -> str | None:
 
 
 def run_id(keyed: Mapping[str, Keyed]) -> str:
-    """The id of a run: 16 hex digits over the keys of all its nodes but `directions`.
+    """The id of a run: 16 hex digits over the keys of all its nodes but `directions` and `scan`.
 
-    The map is one view of a run and came after runs had been recorded: what is kept by id (bookmarks, links) stays theirs.
+    Both are views of a run and came after runs had been recorded: what is kept by id (bookmarks, links) stays theirs.
     """
-    made = {name: one.key for name, one in keyed.items() if name != "directions"}
+    made = {name: one.key for name, one in keyed.items() if name not in ("directions", "scan")}
     return "run-" + hashlib.sha256(canonical(made)).hexdigest()[:16]

@@ -95,7 +95,8 @@ def test_the_short_form_of_one_domain() -> None:
 
 def test_settings_without_an_effect_do_not_change_the_key() -> None:
     clip = InterpretConfig(vision=VisionConfig(model="a"))
-    assert science(clip) == science(InterpretConfig()) and "vision" not in science(clip)
+    assert science(clip) == science(InterpretConfig())
+    assert "vision" not in science(clip)
     asked = science(InterpretConfig(method="vision", vision=VisionConfig(model="a")))
     assert asked != science(InterpretConfig(method="vision", vision=VisionConfig(model="b")))
     assert asked == science(InterpretConfig(method="vision", vision=VisionConfig(model="a", cap=9.0)))

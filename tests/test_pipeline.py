@@ -43,7 +43,7 @@ def test_a_setting_changes_the_keys_below_it_and_no_others(tmp_path: Path) -> No
     before = {name: one.key for name, one in pipeline.keys(tiny(), store).items()}
     after = {name: one.key for name, one in pipeline.keys(tiny(sae={"seed": 1}), store).items()}
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"train", "evaluate", "collect", "geometry", "directions", "interpret", "visualize", "steer"}
+    assert changed == {"train", "evaluate", "collect", "geometry", "directions", "interpret", "visualize", "steer", "scan"}
     renamed = {name: one.key for name, one in pipeline.keys(tiny(name="other"), store).items()}
     assert renamed == before
 

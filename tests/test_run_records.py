@@ -30,7 +30,7 @@ def recorded(store: Store, one: RunConfig, *without: str) -> str:
     return identity
 
 
-@pytest.mark.parametrize("without", [(), ("directions",), ("strokes:sketch", "geometry", "directions")])
+@pytest.mark.parametrize("without", [(), ("directions",), ("scan",), ("strokes:sketch", "geometry", "directions", "scan")])
 def test_a_run_without_newer_stages_is_listed_with_their_keys(tmp_path: Path, without: tuple[str, ...]) -> None:
     store, one = Store(tmp_path), config()
     identity = recorded(store, one, *without)

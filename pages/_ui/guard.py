@@ -19,9 +19,11 @@ _WANTED = {
     "collect": ("the activations", "Collect the activations"),
     "strokes": ("the stroke measures", "Measure the strokes"),
     "geometry": ("the verdicts on geometry and semantics", "Judge the latents"),
+    "directions": ("the map of directions", "Make the map"),
     "interpret": ("the names of the latents", "Name the latents"),
     "visualize": ("the image grids", "Draw the grids"),
     "steer": ("the steering curves", "Steer"),
+    "scan": ("the scan of which latents steer", "Rate the latents"),
 }
 
 

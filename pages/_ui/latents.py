@@ -1,10 +1,10 @@
-"""Latents as the pages show them: one table of all, their pictures, their neighbours, and the way to a latent's own page."""
+"""Latents as the pages show them: the core's table and cards, opened once; marks; pictures; the way to a latent's own page."""
 
 from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,55 +14,99 @@ from numpy.typing import NDArray
 
 import sae_core as sc
 from pages._ui import load, session, theme
+from pages._ui.naming import said
+from pages._ui.text import plain
 from pages._ui.thumbs import Thumb
 
 PAGE = "pages/latent.py"
+UNREAD = "_marks_unread"
+"""What was last said of marks that cannot be read."""
 
 
 def table(have: sc.pipeline.Run) -> pd.DataFrame:
-    """Every latent of the run, one row each, read-only.
+    """Every latent of the run with all that the run knows of it, and what the visitor says: `sc.latent_table`. Read-only.
 
-    Columns: latent, count, rate, max, mean, sum, `<domain>.count/.rate/.max`, group (`shared`, `<domain> only`, `dead`), and,
-    where the run has names, name, status, score, ci_low, ci_high.
+    A label that a person gave stands in the place of the name, marked.
     """
-    names = have.outcomes.get("interpret")
-    return _table(have.outcomes["collect"].key, names.key if names else "", have)
+    keys = tuple(have.outcomes[node].key for node in ("collect", "interpret", "geometry") if node in have.outcomes)
+    found = sc.with_marks(_table(keys, have), _legible_marks(have.id))
+    own = {latent: f"{said.MARK} {one.label}" for latent, one in said.legible(have.id).items()}
+    return found.assign(name=found["latent"].map(own).astype(object).fillna(found["name"])) if own else found
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _table(activations: str, names: str, _have: sc.pipeline.Run) -> pd.DataFrame:
-    acts = load.activations(_have)
-    found = acts.stats.copy()
-    found["group"] = groups(found, images_of(acts))
-    found["name"] = None
-    if names:
-        named = load.names(_have).table.set_index("latent")
-        columns = ["status", "score", "ci_low", "ci_high"]
-        found = found.join(named[columns], on="latent")
-        labels = named.loc[named["status"] == "ok", "label"].to_dict()
-        found["name"] = pd.Series([labels.get(latent) for latent in found["latent"]], index=found.index, dtype=object)
+def label(have: sc.pipeline.Run, latent: int) -> str | None:
+    """What a latent is called: by a person, then marked as such; else its name. None where it has neither."""
+    own = said.legible(have.id).get(latent)
+    if own is not None:
+        return f"{said.MARK} {own.label}"
+    return load.names(have).label(latent) if "interpret" in have.outcomes else None
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _table(keys: tuple[str, ...], _have: sc.pipeline.Run) -> pd.DataFrame:
+    names = load.names(_have) if "interpret" in _have.outcomes else None
+    geometry = load.geometry(_have) if "geometry" in _have.outcomes else None
+    return sc.latent_table(load.activations(_have), names, geometry, classes=classes(_have))
+
+
+def manifests(have: sc.pipeline.Run) -> dict[str, sc.Manifest]:
+    """The manifests of the run's domains, in the order of the activations."""
+    return {domain: load.manifest(have, domain) for domain in load.activations(have).domains}
+
+
+def classes(have: sc.pipeline.Run) -> dict[str, list[str]]:
+    """The names of the classes of each domain; none where its images have no labels."""
+    return {domain: manifest.classes for domain, manifest in manifests(have).items()}
+
+
+# ---------------------------------------------------------------- marks
+
+
+def marks(run_id: str) -> sc.Marks:
+    """Bookmarks and notes of a run's latents: the cache's, or where strangers use the app the visitor's own.
+
+    Raises: DamagedArtifact when the file cannot be read.
+    """
+    if session.public():
+        found: sc.Marks = st.session_state.get(_kept(run_id), sc.Marks())
+        return found
+    return sc.load_marks(session.store(), run_id)
+
+
+def mark(run_id: str, latent: int | Iterable[int], bookmarked: bool | None = None, note: str | None = None) -> None:
+    """Set the bookmark or note of a latent, or of several. Raises InputError, DamagedArtifact."""
+    if not session.public():
+        sc.set_mark(session.store(), run_id, latent, bookmarked=bookmarked, note=note)
+        return
+    changed = marks(run_id)
+    for one in latent if isinstance(latent, Iterable) else (latent,):
+        changed = changed.changed(one, bookmarked=bookmarked, note=note)
+    st.session_state[_kept(run_id)] = changed
+
+
+def _kept(run_id: str) -> str:
+    return f"_marks-{run_id}"
+
+
+def _legible_marks(run_id: str) -> sc.Marks:
+    """The marks, or none and one message a visit when they cannot be read: a table of latents is of use without them."""
+    try:
+        found = marks(run_id)
+    except sc.SaeLabError as error:
+        if st.session_state.get(UNREAD) != str(error):
+            st.session_state[UNREAD] = str(error)
+            st.toast(plain(str(error)), icon=":material/error:", duration="long")
+        return sc.Marks()
+    st.session_state.pop(UNREAD, None)
     return found
 
 
-def images_of(acts: sc.Activations) -> dict[str, int]:
-    """Images of each domain, in the order of the activations."""
-    counted = acts.images["domain"].value_counts()
-    return {domain: int(counted[domain]) for domain in acts.domains}
-
-
-def groups(stats: pd.DataFrame, n: Mapping[str, int]) -> list[str]:
-    """Whose each latent is: `<d> only` where it is d's own against every other domain, `dead`, else `shared`.
-
-    Args:
-        stats: columns `latent`, `count` and `<domain>.count`.
-        n: images of each domain; see `sc.domain_shift` for when a latent is one domain's own.
-    """
-    found = np.where(stats["count"] == 0, "dead", "shared").astype(object)
-    for domain in n:
-        tabs = [sc.domain_shift(stats, n, domain, other)["tab"] for other in n if other != domain]
-        if tabs:
-            found[np.logical_and.reduce([tab == f"{domain} only" for tab in tabs])] = f"{domain} only"
-    return [str(one) for one in found]
+def bookmark(run: sc.pipeline.Recorded, ids: Iterable[int]) -> None:
+    """Bookmark several latents at once."""
+    try:
+        mark(run.id, ids, bookmarked=True)
+    except sc.SaeLabError as error:  # a button's callback runs outside of the page's frame
+        st.toast(plain(str(error)), icon=":material/error:", duration="long")
 
 
 def renderings(have: sc.pipeline.Run) -> dict[str, str]:
@@ -93,12 +137,7 @@ def picture(have: sc.pipeline.Run, domain: str, image: int) -> bytes:
 
 def caption(have: sc.pipeline.Run, domain: str, image: int) -> str:
     """What an image is: its class, else its caption, else its file name."""
-    manifest = load.manifest(have, domain)
-    label = int(manifest.labels[image])
-    if label >= 0 and manifest.classes:
-        return str(manifest.classes[label])
-    said = manifest.table["caption"].iat[image]
-    return str(said if isinstance(said, str) else manifest.table["file"].iat[image])
+    return sc.what_it_is(load.manifest(have, domain), image)
 
 
 def of_image(have: sc.pipeline.Run, domain: str, image: int, text: str | None = None, identity: int | None = None) -> Thumb:
@@ -158,25 +197,7 @@ def link(latent: int) -> dict[str, str]:
     return {**session.link(), "latent": str(latent)}
 
 
-# ---------------------------------------------------------------- relations
-
-
-def decoder_neighbours(have: sc.pipeline.Run, latent: int, count: int) -> pd.DataFrame:
-    """The latents whose decoder rows point most alike: latent, cosine in [-1, 1]; without the latent itself and the dead."""
-    units = _unit_decoder(have.outcomes["train"].key, have)
-    cosines = units @ units[latent]
-    cosines[latent] = -np.inf
-    alive = load.activations(have).alive()
-    order = alive[np.argsort(-cosines[alive], kind="stable")][:count]
-    order = order[order != latent]
-    return pd.DataFrame({"latent": order, "cosine": cosines[order]})
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _unit_decoder(key: str, _have: sc.pipeline.Run) -> NDArray[np.float32]:
-    decoder: NDArray[np.float32] = np.asarray(load.sae(_have).decoder_raw, dtype=np.float32)
-    units: NDArray[np.float32] = decoder / np.maximum(np.linalg.norm(decoder, axis=1, keepdims=True), 1e-12)
-    return units
+# ---------------------------------------------------------------- words
 
 
 @st.cache_resource(show_spinner=False)
@@ -186,55 +207,14 @@ def towers() -> Any:
 
 
 def likeness(have: sc.pipeline.Run, text: str) -> NDArray[np.float32]:
-    """How much each latent's direction points at a text: cos(decoder row, t - mean of our own words' t), float32 [m].
+    """How much each latent points at a text: `sc.text_likeness`, float32 [m].
 
     Raises: Unavailable when the run's text tower cannot be had here.
     """
-    domain = next(iter(have.config.data))
-    encoder, templates = load.embeddings(have, domain).encoder, have.config.interpret.templates
-    direction = _text(encoder, text, templates) - _ordinary(encoder, templates)
-    cosines: NDArray[np.float32] = _unit_decoder(have.outcomes["train"].key, have) @ (direction / np.linalg.norm(direction))
-    return cosines
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _text(encoder: str, text: str, templates: tuple[str, ...]) -> Any:
-    # A vocabulary has at least two words; only the first one's direction is used.
-    return _texts(encoder, (text, f"not {text}"), templates)[0]
+    encoder, templates = load.embeddings(have, next(iter(have.config.data))).encoder, have.config.interpret.templates
+    return sc.text_likeness(load.sae(have), text, towers().of(encoder), templates, _ordinary(encoder, templates))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Embedding words …")
 def _ordinary(encoder: str, templates: tuple[str, ...]) -> Any:
-    return _texts(encoder, sc.builtin_words(), templates).mean(axis=0)
-
-
-def _texts(encoder: str, words: tuple[str, ...], templates: tuple[str, ...]) -> Any:
-    tower = towers().of(encoder)
-    return sc.vocabulary_from_words("search", words, tower, templates).texts
-
-
-def class_rates(have: sc.pipeline.Run, latent: int) -> pd.DataFrame:
-    """How often a latent fires on each class of each domain: domain, class, n, fires, rate, lift (rate / rate of the domain)."""
-    acts = load.activations(have)
-    rows, values = acts.postings(latent)
-    fired = acts.images.iloc[rows].assign(value=values)
-    found = []
-    for domain in acts.domains:
-        classes = load.manifest(have, domain).classes
-        labels = acts.images.loc[(acts.images["domain"] == domain) & (acts.images["label"] >= 0), "label"]
-        if not classes or labels.empty:
-            continue
-        own = fired[(fired["domain"] == domain) & (fired["label"] >= 0)]
-        n = np.bincount(labels, minlength=len(classes))
-        hits = np.bincount(own["label"], minlength=len(classes))
-        seen = np.flatnonzero(n)
-        rate = hits[seen] / n[seen]
-        overall = hits.sum() / n.sum()
-        lift = rate / overall if overall else np.zeros(len(seen))
-        names = [classes[c] for c in seen]
-        found.append(
-            pd.DataFrame({"domain": domain, "class": names, "n": n[seen], "fires": hits[seen], "rate": rate, "lift": lift})
-        )
-    return (
-        pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["domain", "class", "n", "fires", "rate", "lift"])
-    )
+    return sc.ordinary_words(towers().of(encoder), templates)

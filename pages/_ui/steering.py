@@ -79,6 +79,17 @@ def _labels(keys: tuple[str, ...], domain: str, row: int, _scene: Any) -> Any:
     return sc.labels_of(domain, manifest, embeddings, _scene.x[row], latents.towers())
 
 
+def default(have: sc.pipeline.Run, row: int) -> int:
+    """The latent that the steer stage would turn up on this image when nobody says which."""
+    return _default((have.keys["collect"], have.keys["interpret"]), row, scene(have), labels(have, row), have.config.steer)
+
+
+@st.cache_data(max_entries=256, show_spinner="Rating the latents on this image …")
+def _default(keys: tuple[str, str], row: int, _scene: Any, _labels: Any, _settings: Any) -> int:
+    edit, _ = sc.default_edit(row, _scene, _labels, _settings.sweep, _settings.random_directions, _settings.seed)
+    return int(edit.latent)
+
+
 def sliders(have: sc.pipeline.Run, row: int, most: int, added: Sequence[int]) -> list[Slider]:
     """The image's strongest latents, and those that were added, as controls."""
     opened = scene(have)

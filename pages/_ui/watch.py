@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import streamlit as st
 
 import sae_core as sc
 from pages._ui import session
+from pages._ui.naming import keys
 from pages._ui.text import duration, plain
 
 _WATCHED = "_watched_jobs"
@@ -21,9 +23,11 @@ STAGE_WORDS = {
     "collect": "collecting activations",
     "strokes": "measuring strokes",
     "geometry": "judging latents by their strokes",
+    "directions": "laying out the map of directions",
     "interpret": "naming latents",
     "visualize": "drawing grids",
     "steer": "steering",
+    "scan": "rating which latents steer",
 }
 _ENDED = {
     "cancelled": "Stopped. What was finished is kept; resuming goes on from there.",
@@ -37,8 +41,11 @@ def command_of(stage: str) -> str:
 
 
 def launch(command: str, config: sc.RunConfig, rerun: bool = True) -> sc.jobs.Job:
-    """Start (or attach to) a job, watch it in this session, and by default rerun the page, which then shows it."""
-    job = sc.jobs.start(command, config, session.store())
+    """Start (or attach to) a job, watch it in this session, and by default rerun the page, which then shows it.
+
+    Raises: InputError where it would ask a vision model and the visitor has not agreed to that.
+    """
+    job = sc.jobs.start(command, config, session.store(), key=keys.for_new_job(command, config))
     watched().setdefault(job.id, command)
     if rerun:
         st.rerun()
@@ -138,6 +145,7 @@ def _running(job: sc.jobs.Job) -> None:
             f"{duration(time.time() - job.started)} so far",
         ]
         facts += [f"about {duration(remaining)} left for this step" if remaining is not None else ""]
+        facts += naming_facts(job.metrics)
         st.caption(plain(" · ".join(fact for fact in facts if fact)))
     if (job.folder / "stop").exists():
         button.button("Stopping…", key=f"stop-{job.id}", disabled=True, width="stretch")
@@ -169,22 +177,44 @@ def _remaining(job: sc.jobs.Job) -> float | None:
     return spent / done * (job.total - job.step) if job.total and done > 0 and spent > 2.0 else None
 
 
+def naming_facts(metrics: Mapping[str, float]) -> list[str]:
+    """What a job that asks a vision model has spent and found so far; nothing for any other job."""
+    if "cost_high" in metrics:
+        return [f"${metrics['cost_low']:.2f} to ${metrics['cost_high']:.2f} expected"]
+    if "spent" not in metrics:
+        return []
+    states = [f"{int(metrics[name]):,} {word}" for name, (word, _) in sc.STATUS_WORDS.items() if metrics.get(name)]
+    return [f"${metrics['spent']:.4f} spent", f"${metrics['reserved']:.4f} reserved for questions under way", *states]
+
+
 def _ended_badly(job: sc.jobs.Job, dismissable: bool) -> None:
     resumable = job.state in _ENDED
     text = _ENDED.get(job.state) or f"It failed: {job.error or 'the log says why'}"
     (st.warning if resumable else st.error)(f"**{plain(_title(job))}**: {plain(text)}")
+    facts = naming_facts(job.metrics)
+    if facts:
+        st.caption(plain(" · ".join(facts)))
     tail = job.log_tail(20)
     if tail:
         with st.expander("The end of its log"):
             st.code(tail, language=None, wrap_lines=True)
     again, away, _ = st.columns([1, 1, 3])
     if again.button("Resume" if resumable else "Try again", key=f"again-{job.id}", type="primary", width="stretch"):
-        sc.jobs.start(job.command, config_of(job), session.store())
-        watched()[job.id] = job.command
-        st.rerun()
+        _again(job)
     if dismissable and job.id in watched() and away.button("Dismiss", key=f"dismiss-{job.id}", width="stretch"):
         watched().pop(job.id)
         st.rerun()
+
+
+def _again(job: sc.jobs.Job) -> None:
+    config = config_of(job)
+    try:
+        sc.jobs.start(job.command, config, session.store(), key=keys.for_old_job(job.command, config))
+    except sc.InputError as error:  # the panel renews itself outside of the page's frame
+        st.error(plain(error))
+        return
+    watched()[job.id] = job.command
+    st.rerun()
 
 
 def chip() -> None:

@@ -23,6 +23,7 @@ SORTS: dict[str, tuple[str, bool]] = {
     "largest activation": ("max", False),
     "name's score": ("score", False),
     "lift of its class": ("best_class_lift", False),
+    "steering effect": ("steering_beyond", False),
     "name, A to Z": ("name", True),
     "latent number": ("latent", True),
 }
@@ -35,6 +36,7 @@ def latent_table(
     geometry: GeometryReport | None = None,
     marks: Marks | None = None,
     classes: Mapping[str, Sequence[str]] | None = None,
+    scan: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Every latent of a dictionary, one row each, in the order of their ids.
 
@@ -44,6 +46,7 @@ def latent_table(
         geometry: where the run has verdicts.
         marks: bookmarks and notes; see also `with_marks`.
         classes: names of the classes by domain; given, each latent's own class is found in one pass over the store.
+        scan: the table of a scan (`sc.Scan`), where the run has one.
 
     Returns: DataFrame latent, count, rate, max, mean, sum, `<domain>.count/.rate/.max`, group (see `latent_groups`), name (None
         where it has none); with names status, score, ci_low, ci_high; with geometry, for each domain judged, `<domain>.verdict`,
@@ -65,6 +68,11 @@ def latent_table(
     if classes is not None:
         own = best_classes(acts, classes)
         found[["best_class", "best_domain", "best_class_lift"]] = own[["best_class", "best_domain", "best_class_lift"]]
+    if scan is not None:
+        rated = scan.drop_duplicates("latent").set_index("latent").reindex(found["latent"]).reset_index(drop=True)
+        found["steering"] = rated["verdict"]
+        for column in ("effect", "beyond", "spearman", "label", "specificity", "collateral"):
+            found[f"steering_{column}"] = rated[column]
     return with_marks(found, Marks() if marks is None else marks)
 
 

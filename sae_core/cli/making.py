@@ -29,7 +29,21 @@ def _config(args: argparse.Namespace) -> RunConfig:
         overrides.append(f"sweep.{name}=[{values}]")
     if args.command == "steer":
         overrides += [f"steer.{name}={getattr(args, name)}" for name in ("image", "domain") if getattr(args, name) is not None]
+        overrides += _replayed(args)
     return load_config(args.config, overrides)
+
+
+def _replayed(args: argparse.Namespace) -> list[str]:
+    """The settings that `steer --recipe` stands for, after refusing what it cannot be given with."""
+    if args.scan and (args.recipe or args.edit or args.image is not None or args.domain is not None):
+        raise InputError("--scan rates every latent on images of its own; leave out --recipe, --edit, --image and --domain")
+    if args.recipe is None:
+        return []
+    if args.edit:
+        raise InputError("--recipe and --edit: give one of them, a recipe says itself what is edited")
+    from sae_core.steer.recipes import read_recipe
+
+    return ["steer.edits=null", f"steer.recipe={read_recipe(args.recipe).model_dump_json()}"]
 
 
 def _latents(args: argparse.Namespace, overrides: list[str]) -> str:
@@ -58,7 +72,7 @@ def _edit(text: str) -> dict[str, Any]:
 
 def run_stage(args: argparse.Namespace) -> Any:
     """Make one stage, or the whole run."""
-    stage = None if args.command == "run" else args.command
+    stage = {"run": None, "steer": "scan" if getattr(args, "scan", False) else "steer"}.get(args.command, args.command)
     if args.job is not None:
         return _as_job(args, stage)
     config = _config(args)

@@ -23,6 +23,7 @@ STAGE_COMMANDS = {
     "interpret": "name the latents, or abstain, and score the names",
     "visualize": "PNG grids of the images on which latents fire most",
     "steer": "edit latents of an image and see what changes",
+    "scan": "rate every latent that fires: does turning it up do more than random directions do?",
 }
 
 
@@ -70,6 +71,8 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--edit", action="append", metavar="LATENT:OP[:VALUE]", help="such as 7:clamp:2 or 9:ablate")
             command.add_argument("--image", type=int, help="row of the image in its domain's manifest")
             command.add_argument("--domain", help="the image's domain")
+            command.add_argument("--recipe", metavar="FILE|LINK", help="replay a recipe.json, or the link of one (r1....)")
+            command.add_argument("--scan", action="store_true", help="rate every latent instead: the same as the command scan")
     add("run", "every stage in order", making.run_stage, configured)
     card = add("card", "everything there is to see of one latent, as JSON, CSV and a picture", making.card, configured)
     card.add_argument("--latent", type=int, required=True, help="its number in the dictionary, from 0")

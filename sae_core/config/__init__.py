@@ -19,6 +19,8 @@ from sae_core.config.reading import load_config as load_config
 from sae_core.config.reading import override as override
 from sae_core.config.reading import parse_yaml as parse_yaml
 from sae_core.config.reading import validate as validate
+from sae_core.config.recipe import Edit as Edit
+from sae_core.config.recipe import Recipe as Recipe
 from sae_core.config.sae import Architecture as Architecture
 from sae_core.config.sae import AuxK as AuxK
 from sae_core.config.sae import BatchTopK as BatchTopK
@@ -37,12 +39,12 @@ from sae_core.config.stages import DOMAIN_NAME as DOMAIN_NAME
 from sae_core.config.stages import ClipConfig as ClipConfig
 from sae_core.config.stages import CollectConfig as CollectConfig
 from sae_core.config.stages import DirectionsConfig as DirectionsConfig
-from sae_core.config.stages import Edit as Edit
 from sae_core.config.stages import EvaluateConfig as EvaluateConfig
 from sae_core.config.stages import GeometryConfig as GeometryConfig
 from sae_core.config.stages import InterpretConfig as InterpretConfig
 from sae_core.config.stages import Latents as Latents
 from sae_core.config.stages import RunConfig as RunConfig
+from sae_core.config.stages import ScanConfig as ScanConfig
 from sae_core.config.stages import SteerConfig as SteerConfig
 from sae_core.config.stages import StrokesConfig as StrokesConfig
 from sae_core.config.stages import VisionConfig as VisionConfig

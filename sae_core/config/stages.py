@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -10,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sae_core.config.base import LOCAL, Model
 from sae_core.config.data import Source
+from sae_core.config.recipe import Edit, Recipe
 from sae_core.config.sae import SaeConfig
 from sae_core.config.sweep import SweepConfig, SweepRun
 
@@ -160,32 +160,39 @@ class VisualizeConfig(Model):
     cell: Annotated[int, Field(ge=32, le=512)] = 112
 
 
-class Edit(Model):
-    """One edit of a code: `set` to value, `add` value, `ablate` to 0, `clamp` to value x the latent's maximum."""
-
-    latent: Annotated[int, Field(ge=0)]
-    op: Literal["set", "add", "ablate", "clamp"] = "clamp"
-    value: float = 0.0
-
-    @field_validator("value")
-    @classmethod
-    def _finite(cls, value: float) -> float:
-        if not math.isfinite(value):
-            raise ValueError(f"the value of an edit must be finite, not {value}")
-        return value
-
-
 class SteerConfig(Model):
-    """What is steered and how; `edits: null` clamps the image's strongest latent to twice its maximum."""
+    """What is steered and how: by `recipe`, or `edits`; with neither, the latent with most effect is turned up."""
 
     domain: str | None = None
     image: Annotated[int, Field(ge=0)] | None = None
     edits: tuple[Edit, ...] | None = None
-    sweep: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
+    recipe: Recipe | None = None
+    """Replayed as it is, on its own image unless `domain` or `image` names another; refused on another dictionary."""
+    sweep: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(default=(0.0, 0.5, 1.0, 2.0, 4.0), min_length=1)
     keep_error: bool = True
     renormalise: bool = False
     random_directions: Annotated[int, Field(ge=2)] = 20
     neighbours: Annotated[int, Field(ge=1, le=100)] = 12
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def idle(self) -> frozenset[str]:
+        """A recipe says itself what is edited and how."""
+        return frozenset(("recipe",) if self.recipe is None else ("edits", "keep_error", "renormalise", "seed"))
+
+    @model_validator(mode="after")
+    def _one(self) -> SteerConfig:
+        if self.recipe is not None and self.edits is not None:
+            raise ValueError("give recipe or edits, not both")
+        return self
+
+
+class ScanConfig(Model):
+    """Which latents steer: the `latents` rated, on held-out `images` drawn evenly over the domains, against random directions."""
+
+    latents: Latents = Latents()
+    images: Annotated[int, Field(ge=1, le=256)] = 16
+    sweep: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(default=(0.0, 0.5, 1.0, 2.0, 4.0), min_length=2)
+    random_directions: Annotated[int, Field(ge=2, le=1000)] = 20
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -205,6 +212,7 @@ class RunConfig(Model):
     interpret: InterpretConfig = InterpretConfig()
     visualize: VisualizeConfig = VisualizeConfig()
     steer: SteerConfig = SteerConfig()
+    scan: ScanConfig = ScanConfig()
 
     @classmethod
     def expand(cls, raw: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Recipes: edits of a code as versioned JSON, and the pure function that carries them into CLIP's space.
+"""What a recipe does: the pure function that carries its edits of a code into CLIP's space.
 
     x' = p⁻¹(p(x) + Σ_j (v_j - z_j) D_j) = x + Σ_j (v_j - z_j) decoder_raw_j
 
@@ -8,23 +8,21 @@ decoder is linear this equals decode(z') plus the reconstruction error of x, so 
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 
-from sae_core.config import Edit, Model, validate
+from sae_core.config import Edit
+from sae_core.config import Recipe as Recipe
 from sae_core.errors import InputError
+from sae_core.steer.recipes import read_recipe as read_recipe
 
 ROWS = 4096
 STRONG = 4.0
 """Multiples of a latent's maximum above which an edit leaves everything the model has seen."""
-MAX_RECIPE_BYTES = 1_000_000
 
 
 class Dictionary(Protocol):
@@ -42,73 +40,6 @@ class Dictionary(Protocol):
     def decoder_raw(self) -> Any: ...
     def encode(self, x: Any) -> Any: ...
     def __call__(self, x: Any) -> Any: ...
-
-
-class Recipe(Model):
-    """What is edited and how; with the dictionary and an image it determines the steered embedding.
-
-    Attributes:
-        version: of this format.
-        edits: applied together; of several on one latent the last one counts.
-        sae: SHA-256 of the dictionary's weights, or None for any.
-        encoder: id of the CLIP whose embeddings it edits, or None for any.
-        image: SHA-256 of the image it was made on, for the record.
-        maxima: the largest activation on training images of each clamped latent, so that a clamp means the same elsewhere.
-        keep_error: add the edit to x itself; False starts from the dictionary's reconstruction of x.
-        renormalise: scale the result to the norm of x.
-        seed: of the random directions it is compared with.
-        decoder: id of the generator that drew the result, or None: nothing is generated, images are retrieved.
-    """
-
-    version: Literal[1] = 1
-    edits: tuple[Edit, ...] = ()
-    sae: str | None = None
-    encoder: str | None = None
-    image: str | None = None
-    maxima: dict[int, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    keep_error: bool = True
-    renormalise: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
-    decoder: str | None = None
-
-    @field_validator("edits", mode="before")
-    @classmethod
-    def _listed(cls, edits: Any) -> Any:
-        return tuple(edits) if isinstance(edits, list) else edits
-
-    def to_json(self) -> str:
-        """The recipe as JSON text that `read_recipe` reads back to an equal recipe."""
-        return self.model_dump_json(indent=1)
-
-
-def read_recipe(source: str | Path) -> Recipe:
-    """A recipe from JSON text (anything that begins with a brace) or from a file.
-
-    Raises:
-        InputError: no such file, no JSON, another version, an unknown key, a value that is impossible.
-    """
-    text = str(source)
-    where = "recipe"
-    if not text.lstrip().startswith("{"):
-        file = Path(text)
-        where = str(file)
-        if not file.is_file():
-            raise InputError(f"no recipe file at {file}; give a recipe.json that steering wrote")
-        if file.stat().st_size > MAX_RECIPE_BYTES:
-            raise InputError(
-                f"{file} has {file.stat().st_size} bytes, too many for a recipe; give a recipe.json that steering wrote"
-            )
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (UnicodeDecodeError, OSError) as error:
-            raise InputError(f"cannot read {file}: {error}; give a recipe.json that steering wrote") from None
-    try:
-        raw = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{where} is no JSON: {error}; give a recipe.json that steering wrote") from None
-    if not isinstance(raw, dict):
-        raise InputError(f"{where} holds no recipe (a JSON object); give a recipe.json that steering wrote")
-    return validate(Recipe, raw, where)
 
 
 # ---------------------------------------------------------------- checks

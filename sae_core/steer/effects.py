@@ -190,7 +190,7 @@ def judge(
     raised = int(np.argmax(p[strongest] - base))
     rho = _spearman(strengths, p[:, raised])
     numbers = f"mean effect {effect:.3f} over the sweep, of {len(others)} random directions at most {others.max():.3f}"
-    if p_value > max(LEVEL, 1 / (1 + len(others))):
+    if p_value > chance(len(others)) + 1e-9:
         judgement: Judgement = "no effect beyond random"
         reason = f"{numbers} (p = {p_value:.2f})"
     elif effects[strongest] >= LEAST_EFFECT and rho >= LEAST_SPEARMAN:
@@ -204,6 +204,20 @@ def judge(
         reason = f"{numbers}, but no label gains more than {effects[strongest]:.3f} at the strongest"
     high = np.percentile(random, BAND[1], axis=1)
     return Verdict(judgement, reason, labels[raised], effects, high, effect, float(others.max()), p_value, rho)
+
+
+def bar(others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The effect that lies beyond random directions' effects [..., r]: it must exceed this, and then p <= 0.05 as in `judge`.
+
+    With fewer than 20 of them no p is that small, and it must exceed them all.
+    """
+    r = others.shape[-1]
+    return np.asarray(np.sort(others, axis=-1)[..., r - round(chance(r) * (1 + r))])
+
+
+def chance(random: int) -> float:
+    """The probability that one more random direction is judged beyond `random` others: 1/21 for 20."""
+    return max(1, int(LEVEL * (1 + random) + 1e-9)) / (1 + random)
 
 
 def _spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

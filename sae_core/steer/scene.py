@@ -22,11 +22,10 @@ from sae_core.steer.edits import Recipe, advice, apply, check, codes, resolve
 from sae_core.steer.effects import Sweep, Verdict, jaccard, label_curves, nearest, probabilities, specificity, sweep
 from sae_core.steer.labels import Labels
 from sae_core.steer.result import FORMAT, Steered
+from sae_core.steer.units import logit_scale_of
 from sae_core.store import Inputs
 
 SHOWN = 10
-LOGIT_SCALE = 100.0
-"""The temperature where precomputed embeddings do not say theirs: the bound CLIP trains against; OpenAI's models reach it."""
 CURVES = ("strength", "label", "probability", "base", "random_low", "random_median", "random_high")
 CONTROLS = "isotropic random directions, as long as the edit"
 
@@ -59,6 +58,10 @@ class SteeringScene:
             unit(x),
         )
 
+    def logit_scale(self, row: int) -> float:
+        """τ of the CLIP behind a row of the activation store."""
+        return logit_scale_of(self.embeddings[str(self.activations.images["domain"].iloc[row])])
+
 
 def steer_row(
     row: int,
@@ -85,7 +88,7 @@ def steer_row(
     for edit in recipe.edits:
         maxima[edit.latent] = recipe.maxima.get(edit.latent, maxima[edit.latent])
     check(recipe, scene.sae, maxima)
-    x, logit_scale = scene.x[row], _logit_scale(scene, row)
+    x, logit_scale = scene.x[row], scene.logit_scale(row)
     after = apply(x[None], recipe, scene.sae, maxima)[0]
     result: dict[str, Any] = {
         "format": FORMAT,
@@ -110,11 +113,6 @@ def steer_row(
     result.update(changed)
     result.update(_collateral(x, after, recipe, scene, maxima))
     return Steered(recipe, curves, table, result)
-
-
-def _logit_scale(scene: SteeringScene, row: int) -> float:
-    known = scene.embeddings[str(scene.activations.images["domain"].iloc[row])].logit_scale
-    return LOGIT_SCALE if known is None else float(known)
 
 
 def _image(row: int, scene: SteeringScene) -> dict[str, Any]:

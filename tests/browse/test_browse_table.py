@@ -204,6 +204,7 @@ def test_a_filter_that_cannot_be_met_says_so(acts: Activations) -> None:
 @pytest.mark.parametrize("by", SORTS)
 def test_sorted_with_the_unknown_last_and_ties_by_number(by: str) -> None:
     table = some_table(1).assign(sum=1.0, max=np.arange(30) % 4, best_class_lift=np.nan, likeness=-np.arange(30.0))
+    table["steering_beyond"] = np.where(np.arange(30) % 5, np.nan, np.arange(30) / 30)
     column, ascending = SORTS[by]
     found = sorted_latents(table.sample(frac=1, random_state=0), by)
     known = found[found[column].notna()]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pytest
 
 import sae_core as sc
+from benchmarks.chromium import ARGUMENTS, CHROMIUM, Server, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 TINY = [
     "name=tiny",
     "data.sketch.n=320",
@@ -30,7 +26,6 @@ TINY = [
     "sae.batch_size=64",
     "sae.steps=200",
 ]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,30 +80,8 @@ def visit(context: BrowserContext) -> Iterator[Callable[[str], Page]]:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
     """Starts the app on a free port with a cache; returns its address."""
-    running: list[subprocess.Popen[bytes]] = []
-    logs: list[IO[bytes]] = []
-
-    def start(cache: Path) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
-        log = (tmp_path / f"server-{port}.log").open("wb")
-        environment = {**os.environ, "SAE_LAB_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-        logs.append(log)
-        running.append(
-            subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=environment, stdout=log, stderr=log)
-        )
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(url + "/_stcore/health", running[-1])
-        return url
-
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait(timeout=20)
-    for log in logs:
-        log.close()
+    with ExitStack() as running:
+        yield lambda cache: running.enter_context(serving(cache, tmp_path / "server.log")).url
 
 
 @pytest.fixture(scope="session")
@@ -119,12 +92,49 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    end = time.time() + seconds
-    while time.time() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the app did not answer at {url}")
+@pytest.fixture(scope="session")
+def two_runs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small run with its verdicts and its map of directions, and another one, called `other`, of other latents."""
+    cache = tmp_path_factory.mktemp("two") / "cache"
+    shutil.copytree(tiny, cache)
+    store = sc.Store(cache)
+    other = sc.load_config(ROOT / "configs" / "demo.yaml", [*TINY, "name=other", "sae.seed=1", "sae.width=48"])
+    sc.pipeline.run("collect", other, store)
+    config = sc.load_config(ROOT / "configs" / "demo.yaml", [*TINY, "geometry.draws=200"])
+    for stage in ("interpret", "visualize", "geometry", "directions"):
+        sc.pipeline.run(stage, config, store)
+    return cache
+
+
+@pytest.fixture(scope="session")
+def server(two_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One app on `two_runs`, shared by the tests that change nothing in it."""
+    with serving(two_runs, tmp_path_factory.mktemp("app") / "server.log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def app(server: Server) -> str:
+    """Its address."""
+    return server.url
+
+
+@pytest.fixture(scope="session")
+def fresh_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one app on an empty cache."""
+    folder = tmp_path_factory.mktemp("fresh")
+    with serving(folder / "cache", folder / "server.log") as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def small_run(two_runs: Path) -> sc.pipeline.Recorded:
+    """The run of `two_runs` that has everything."""
+    store = sc.Store(two_runs)
+    return next(run for run in sc.pipeline.runs(store) if "geometry" in run.open(store).outcomes)
+
+
+@pytest.fixture(scope="session")
+def other_run(two_runs: Path) -> sc.pipeline.Recorded:
+    """The run of `two_runs` with another dictionary."""
+    return next(run for run in sc.pipeline.runs(sc.Store(two_runs)) if run.name == "other")

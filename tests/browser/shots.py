@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from benchmarks.chromium import ARGUMENTS, CHROMIUM, IDLE
 
-PAGES = ("", "train", "sweep", "zero_shot", "geometry", "gallery", "latent", "interpret", "steer", "publish")
+PAGES = ("", "train", "sweep", "zero_shot", "geometry", "gallery", "latent", "draw", "interpret", "steer", "publish")
 WIDTHS = (1280, 390)
 TALL = {1280: 2000, 390: 3400}
 
@@ -43,7 +43,7 @@ def main() -> int:
                     page.goto(f"{args.url}/{name}" + (f"?{args.query}" if args.query else ""))
                     page.wait_for_selector("h1", timeout=60_000)
                     page.wait_for_timeout(1000 * args.wait)
-                    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=120_000)
+                    page.wait_for_selector(IDLE, timeout=120_000)
                     page.wait_for_timeout(1000)
                     page.screenshot(path=args.out / f"{name or 'overview'}-{width}-{scheme}.png")
                     page.close()

@@ -84,13 +84,17 @@ def sweep_cache(demo_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def judged_cache(demo_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's cache with its geometry, and that of a dictionary that saw photos alone. Shared: tests only read it."""
+    """The demo's cache with its geometry and map of directions, and those of a dictionary that saw photos alone.
+
+    Shared: tests only read it.
+    """
     cache = tmp_path_factory.mktemp("judged") / "cache"
     shutil.copytree(demo_cache, cache)
     config = small_config()
-    sc.run(config, cache=cache, stage="geometry")
     sae = config.sae.model_copy(update={"domains": ("photo",)})
-    sc.run(config.model_copy(update={"name": "photo only", "sae": sae}), cache=cache, stage="geometry")
+    for one in (config, config.model_copy(update={"name": "photo only", "sae": sae})):
+        for stage in ("geometry", "directions", "scan"):
+            sc.run(one, cache=cache, stage=stage)
     return cache
 
 

@@ -77,11 +77,12 @@ def test_in_public_a_mark_is_the_visitors_own(
     stranger = open_page("latent", latent=latent)
     assert "Bookmark" in labels(stranger)
     assert stranger.text_area(key=note_field(stranger)).value == ""
-    assert not (tmp_path / "cache" / "runs" / own.id / "marks.json").exists()
+    assert not list((tmp_path / "cache").rglob("marks.json"))
 
 
 def test_a_damaged_file_of_marks_hides_nothing_but_the_marks(own: sc.pipeline.Run, open_page: Open, tmp_path: Path) -> None:
-    file = tmp_path / "cache" / "runs" / own.id / "marks.json"
+    file = tmp_path / "cache" / "said" / own.keys["train"] / "marks.json"
+    file.parent.mkdir(parents=True)
     file.write_text("{", encoding="utf-8")
     latent = int(own.load("collect").strongest(1)[0])
     app = open_page("latent", latent=str(latent))

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import sae_core as sc
 from tests.pages.conftest import words
 
-PAGES = ("overview", "train", "sweep", "zero_shot", "geometry", "gallery", "latent", "interpret", "steer", "publish")
+PAGES = ("overview", "train", "sweep", "zero_shot", "geometry", "gallery", "latent", "draw", "interpret", "steer", "publish")
 Open = Callable[..., AppTest]
 
 

@@ -1,4 +1,4 @@
-"""What the pages compute for themselves: whose a latent is, tables as CSV, sliders as edits."""
+"""What the pages compute for themselves: tables as CSV, sliders as edits."""
 
 import io
 import re
@@ -6,41 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import sae_core as sc
-from pages._ui import bits, latents, session, steering
+from pages._ui import bits, session, steering
 
 ROOT = Path(__file__).parents[2]
-
-N = {"sketch": 1000, "photo": 1000}
-
-
-def fires(*counts: tuple[int, int]) -> pd.DataFrame:
-    table = pd.DataFrame(counts, columns=["sketch.count", "photo.count"])
-    return table.assign(latent=range(len(table)), count=table.sum(axis=1))
-
-
-def test_a_latent_is_a_domains_own_from_ten_times_the_rate_beyond_chance() -> None:
-    table = fires((600, 5), (100, 30), (0, 500), (0, 0), (3, 0))
-    assert latents.groups(table, N) == ["sketch only", "shared", "photo only", "dead", "shared"]
-
-
-def test_with_one_domain_there_is_no_other_to_share_with() -> None:
-    assert latents.groups(pd.DataFrame({"latent": [0, 1], "a.count": [9, 0], "count": [9, 0]}), {"a": 10}) == ["shared", "dead"]
-
-
-@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=1, max_size=20))
-def test_whose_a_latent_is_does_not_depend_on_the_order_of_domains(counts: list[tuple[int, int]]) -> None:
-    table = fires(*counts)
-    assert latents.groups(table, N) == latents.groups(table, dict(reversed(N.items())))
-
-
-def test_of_three_domains_a_latents_own_is_own_against_both_others() -> None:
-    table = pd.DataFrame({"latent": [0, 1], "a.count": [600, 600], "b.count": [5, 5], "c.count": [5, 400]})
-    n = {"a": 1000, "b": 1000, "c": 1000}
-    assert latents.groups(table.assign(count=table[[f"{d}.count" for d in n]].sum(axis=1)), n) == ["a only", "shared"]
 
 
 def test_csv_round_trips_numbers_and_makes_formulas_inert() -> None:

@@ -1,4 +1,4 @@
-"""Gallery, latent and interpret on the demo: what is counted, filtered, linked and said of dead or absent latents."""
+"""Latent and interpret on the demo: what is counted, filtered, linked and said of dead or absent latents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
-from pages._ui import latents, watch
+from pages._ui import watch
 from tests.pages.conftest import words
 
 Open = Callable[..., AppTest]
@@ -42,58 +42,6 @@ def choose(app: AppTest, key: str, value: object) -> AppTest:
     """Set the button group of this key to one value and run."""
     (group,) = [one for one in app.button_group if one.key == key]
     return group.set_value([value]).run() if isinstance(group.value, list) else group.set_value(value).run()
-
-
-# ---------------------------------------------------------------- gallery
-
-
-def test_gallery_counts_every_latent_once(made: sc.pipeline.Run, open_page: Open) -> None:
-    acts = made.load("collect")
-    table = frame_of(open_page("gallery"), "sketch.rate")
-    assert sorted(table["latent"]) == acts.alive().tolist()
-    assert table["sum"].is_monotonic_decreasing
-    assert table.set_index("latent")["count"].to_dict() == acts.stats.loc[acts.alive()].set_index("latent")["count"].to_dict()
-
-
-def test_gallery_tabs_are_a_partition(made: sc.pipeline.Run, open_page: Open) -> None:
-    acts = made.load("collect")
-    app = open_page("gallery")
-    seen: list[int] = []
-    for option in ("shared", "sketch only", "photo only"):
-        app = choose(app, "gallery-group", option)
-        assert not app.error
-        assert not app.exception
-        tables = [t.value for t in app.dataframe if "sketch.rate" in t.value]
-        seen += [int(j) for table in tables for j in table["latent"]]
-    assert sorted(seen) == acts.alive().tolist()
-    app = choose(app, "gallery-group", "dead")
-    assert f"{acts.m - len(acts.alive()):,} of {acts.m:,} latents fire on none" in words(app)
-
-
-def test_gallery_filters_by_name_and_rate(made: sc.pipeline.Run, open_page: Open) -> None:
-    stats = made.load("collect").stats
-    _, label = a_name(made)
-    app = open_page("gallery")
-    table = frame_of(app.text_input(key="gallery-name").set_value(label.upper()).run(), "name")
-    assert len(table)
-    assert table["name"].str.contains(label, case=False, regex=False).all()
-    app = open_page("gallery")
-    table = frame_of(app.select_slider(key="gallery-rate").set_value((0.03, 0.1)).run(), "rate")
-    assert table["rate"].between(0.03, 0.1).all()
-    assert len(table) == stats["rate"].between(0.03, 0.1).sum()
-
-
-def test_gallery_says_so_when_nothing_passes(on_demo: Path, open_page: Open) -> None:
-    app = open_page("gallery").text_input(key="gallery-name").set_value("no latent is called this").run()
-    assert "No latent passes these filters" in words(app)
-
-
-def test_gallery_search_sorts_by_the_cosine_with_the_text(made: sc.pipeline.Run, open_page: Open) -> None:
-    table = frame_of(open_page("gallery").text_input(key="gallery-search").set_value("spiral").run(), "likeness")
-    assert table["likeness"].is_monotonic_decreasing
-    assert table["likeness"].between(-1, 1).all()
-    other = frame_of(open_page("gallery").text_input(key="gallery-search").set_value("fish").run(), "likeness")
-    assert list(other["latent"]) != list(table["latent"])
 
 
 # ---------------------------------------------------------------- latent
@@ -145,32 +93,6 @@ def test_a_dead_latent_says_so_plainly(made: sc.pipeline.Run, open_page: Open) -
     app = open_page("latent", latent=str(dead[0]))
     assert not app.error
     assert f"Latent {dead[0]} is dead: it fires on none of the {acts.n:,} images" in words(app)
-
-
-def test_class_rates_count_what_the_codes_say(made: sc.pipeline.Run) -> None:
-    acts = made.load("collect")
-    latent = int(acts.strongest(1)[0])
-    table = latents.class_rates(made, latent)
-    z = acts.csr()[:, [latent]].toarray()[:, 0] > 0
-    for domain in acts.domains:
-        classes = made.load(f"manifest:{domain}").classes
-        own = (acts.images["domain"] == domain).to_numpy()
-        for row in table[table["domain"] == domain].to_dict("records"):
-            of_class = own & (acts.images["label"] == classes.index(row["class"])).to_numpy()
-            assert (row["n"], row["fires"]) == (of_class.sum(), z[of_class].sum())
-            assert row["rate"] == pytest.approx(z[of_class].mean())
-            assert row["lift"] * z[own].mean() == pytest.approx(row["rate"])
-
-
-def test_decoder_neighbours_are_the_nearest_that_are_alive(made: sc.pipeline.Run) -> None:
-    acts, sae = made.load("collect"), sc.load_sae(made.outcomes["train"].path)
-    latent = int(acts.strongest(1)[0])
-    found = latents.decoder_neighbours(made, latent, 5)
-    rows = sae.decoder_raw / ((sae.decoder_raw**2).sum(axis=1, keepdims=True) ** 0.5)
-    cosines = {int(j): float(rows[j] @ rows[latent]) for j in acts.alive() if j != latent}
-    best = sorted(cosines, key=cosines.__getitem__, reverse=True)[:5]
-    assert [cosines[int(j)] for j in found["latent"]] == pytest.approx([cosines[j] for j in best], abs=1e-5)
-    assert found["cosine"].tolist() == pytest.approx([cosines[j] for j in best], abs=1e-5)
 
 
 # ---------------------------------------------------------------- interpret

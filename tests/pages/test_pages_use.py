@@ -105,7 +105,12 @@ def test_a_moved_slider_is_an_edit_and_reset_takes_all_back(made: sc.pipeline.Ru
 def test_the_other_operations(made: sc.pipeline.Run, open_page: Open) -> None:
     app = open_page("steer")
     (begun,) = recipe_of(app, made).edits or ()
-    latent = begun.latent
+    silent = next(s.key for s in app.slider if s.key.endswith(f"-{begun.latent}-clamp")).removesuffix("-clamp")
+    app = app.selectbox(key=f"{silent}-op").set_value("ablate").run()
+    assert recipe_of(app, made).edits == (), "a latent that is silent here cannot be switched off"
+    latents, _ = made.load("collect").row(made.load("steer").result["row"])
+    assert begun.latent not in latents
+    latent = int(latents[0])
     key = next(s.key for s in app.slider if s.key.endswith(f"-{latent}-clamp")).removesuffix("-clamp")
     app = app.selectbox(key=f"{key}-op").set_value("ablate").run()
     (edit,) = recipe_of(app, made).edits or ()

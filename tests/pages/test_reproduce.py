@@ -22,7 +22,9 @@ from tests.pages.conftest import ROOT
 def test_the_command_line_and_the_python_find_the_same_artifacts(
     stage: str, demo_cache: Path, sweep_cache: Path, judged_cache: Path
 ) -> None:
-    cache = {"sweep": sweep_cache, "strokes": judged_cache, "geometry": judged_cache}.get(stage, demo_cache)
+    cache = {"sweep": sweep_cache, **dict.fromkeys(("strokes", "geometry", "directions", "scan"), judged_cache)}.get(
+        stage, demo_cache
+    )
     run = next(run for run in sc.pipeline.runs(sc.Store(cache)) if (stage == "sweep") == (run.config.sweep is not None))
     shell, python = commands(stage, run.id, cache)
     assert python.count("\n") == 2, "three lines"

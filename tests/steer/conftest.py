@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from sae_core import pipeline
+from sae_core.store import Store
+from tests.steer.planted import config_for, plant
 
 
 @dataclass(frozen=True)
@@ -73,3 +78,12 @@ def x() -> NDArray[np.float32]:
 @pytest.fixture
 def maxima(sae: HandSae, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return sae.encode(x).max(axis=0)
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store, pipeline.Run]:
+    """The data's folder, the store, and a run over them up to `steer`."""
+    root = tmp_path_factory.mktemp("steer")
+    plant(root / "data")
+    store = Store(root / "cache")
+    return root / "data", store, pipeline.run("steer", config_for(root / "data"), store)

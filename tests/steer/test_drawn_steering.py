@@ -20,6 +20,7 @@ from sae_core.interpret.naming import random_directions
 from sae_core.sae.architectures import SAE
 from sae_core.steer.edits import Recipe
 from sae_core.steer.effects import label_curves, sweep
+from sae_core.steer.rating import Start, rate
 
 EACH = 8
 STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -73,3 +74,16 @@ def test_class_latents_raise_their_class_and_random_ones_have_no_such_effect(pla
     assert roc_auc_score([1] * CLASSES + [0] * CLASSES, effects) >= 0.95
     assert judgements[:CLASSES].count("steerable") >= 0.8 * CLASSES
     assert judgements[CLASSES:].count("no effect beyond random") >= 0.85 * CLASSES
+
+
+def test_the_scan_tells_planted_latents_from_random_ones(planted: Planted) -> None:
+    rows = np.random.default_rng(2).choice(len(planted.x), 8, replace=False)
+    starts = [Start(planted.x[row], tuple(drawn.CLASSES), planted.texts, planted.logit_scale) for row in rows]
+    latents, unit_of = np.arange(2 * CLASSES), planted.maxima.astype(np.float64)
+    found = rate(latents, unit_of, starts, planted.sae, STRENGTHS, 20, 0)
+    classes = found.iloc[:CLASSES]
+    assert roc_auc_score(latents < CLASSES, found["beyond"]) >= 0.95
+    assert (classes["verdict"] == "steerable").mean() >= 0.9
+    assert np.mean(classes["label"].to_numpy() == np.array(drawn.CLASSES)) >= 0.9
+    assert classes["spearman"].median() >= 0.9
+    assert (found["verdict"][CLASSES:] == "no effect beyond random").mean() >= 0.85

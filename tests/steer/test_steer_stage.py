@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import pytest
 
 from sae_core import pipeline
 from sae_core.activations import collect
-from sae_core.config import CollectConfig, Edit, InterpretConfig, RunConfig, Runtime, SteerConfig, validate
+from sae_core.config import CollectConfig, Edit, InterpretConfig, Runtime, SteerConfig
 from sae_core.errors import InputError
 from sae_core.evaluate.metrics import unit
 from sae_core.interpret import stage as interpret
@@ -21,56 +23,38 @@ from sae_core.steer import stage
 from sae_core.steer.edits import apply
 from sae_core.steer.stage import Steered
 from sae_core.store import Inputs, Store
+from tests.steer.planted import config_for
 
-CONCEPTS, D, N = 12, 512, 400
-
-
-def plant(folder: Path) -> None:
-    """Embeddings that are one concept each, with the concept's text; captions name it."""
-    rng = np.random.default_rng(1)
-    concepts = unit(rng.standard_normal((CONCEPTS, D)))
-    main, other = rng.integers(0, CONCEPTS, (2, N))
-    x = 3 * concepts[main] + 0.5 * concepts[other] + 0.03 * rng.standard_normal((N, D))
-    folder.mkdir(parents=True)
-    np.save(folder / "image_embeddings.npy", (3 * x).astype(np.float32))
-    np.save(folder / "text_embeddings.npy", (4 * concepts[main]).astype(np.float32))
-    table = pd.DataFrame({"file": [f"{i}.png" for i in range(N)], "caption": [f"concept {c}" for c in main]})
-    table.to_csv(folder / "metadata.csv", index=False)
+Planted = tuple[Path, Store, pipeline.Run]
 
 
-def config_for(folder: Path, **steer: object) -> RunConfig:
-    raw = {
-        "data": {"source": "arrays", "path": str(folder), "encoder": "ViT-B-32/openai"},
-        "clip": {"model": "ViT-B-32", "pretrained": "openai"},
-        "sae": {"architecture": {"kind": "topk", "k": 3}, "width": 20, "steps": 400, "batch_size": 128},
-        "interpret": {"vocabulary": "captions", "templates": ["{}"]},
-        "steer": steer,
-    }
-    return validate(RunConfig, raw, "test")
+def beyond(result: Mapping[str, Any]) -> float:
+    return float(result["steer_effect"] - result["steer_effect_random"])
 
 
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store, pipeline.Run]:
-    root = tmp_path_factory.mktemp("steer")
-    plant(root / "data")
-    store = Store(root / "cache")
-    return root / "data", store, pipeline.run("steer", config_for(root / "data"), store)
-
-
-def test_the_default_turns_the_images_strongest_latent_up(planted: tuple[Path, Store, pipeline.Run]) -> None:
+def test_the_default_turns_up_what_has_most_effect_on_the_image(planted: Planted) -> None:
     _, store, made = planted
     steered: Steered = made.load("steer")
     result = steered.result
     activations = made.load("collect")
     latents, values = activations.row(result["row"])
     edit = result["edits"][0]
-    assert edit["latent"] in latents
-    assert edit["op"] == "clamp"
-    assert edit["value"] == 2.0
-    assert edit["active"]
-    train, _ = activations.postings(edit["latent"], split="train")
+    assert (edit["op"], edit["value"]) == ("clamp", 2.0)
     assert edit["maximum"] == pytest.approx(float(activations.postings(edit["latent"], split="train")[1][0]))
-    assert len(train)
+    own = values[latents == edit["latent"]]
+    assert edit["active"] == bool(len(own))
+    assert edit["activation"] == pytest.approx(float(own.sum()), rel=2e-3)
+    assert result["verdict"] == "steerable"
+    assert result["raised"] != made.load("manifest:sketch").captions[result["image"]]
+    # No other latent does better on this image, by the stage's own measure; and it is said among how many it was chosen.
+    assert f"the best of {len(activations.alive())} strongest latents" in result["chosen"]
+    for latent in activations.alive().tolist()[::3]:
+        config = config_for(planted[0], steer={"edits": [{"latent": latent, "op": "clamp", "value": 2.0}]})
+        other = pipeline.run("steer", config, store).load("steer").result
+        assert other["chosen"] is None
+        assert (
+            other["steer_effect"] - other["steer_effect_random"] <= result["steer_effect"] - result["steer_effect_random"] + 0.05
+        )
     assert activations.images["split"].iloc[result["row"]] == "test"
     assert result["labels"]["source"] == "captions"
     assert "12 of 12 distinct captions" in result["labels"]["note"]
@@ -82,10 +66,46 @@ def test_the_default_turns_the_images_strongest_latent_up(planted: tuple[Path, S
         "manifest.json",
     }
     assert store.verify(made.outcomes["steer"].key) == []
-    assert values[latents == edit["latent"]][0] == pytest.approx(edit["activation"], rel=2e-3)
 
 
-def test_everything_written_follows_from_the_recipe(planted: tuple[Path, Store, pipeline.Run]) -> None:
+def test_a_recipe_is_replayed_on_its_own_image_or_another(planted: Planted) -> None:
+    folder, store, made = planted
+    tests = made.load("collect").images.query("split == 'test'")["image"].tolist()
+    edits = [{"latent": 3, "op": "clamp", "value": 1.5}]
+    wanted = {"edits": edits, "image": tests[5], "renormalise": True, "keep_error": False, "seed": 4}
+    first: Steered = pipeline.run("steer", config_for(folder, steer=wanted), store).load("steer")
+    kept = json.loads(first.recipe.to_json())
+    again: Steered = pipeline.run("steer", config_for(folder, steer={"recipe": kept}), store).load("steer")
+    assert again.result == first.result
+    assert again.recipe == first.recipe
+    pd.testing.assert_frame_equal(again.curves, first.curves)
+    other: Steered = pipeline.run("steer", config_for(folder, steer={"recipe": kept, "image": tests[6]}), store).load("steer")
+    assert other.result["image"] == tests[6]
+    assert other.recipe == first.recipe
+    for change, fault in (
+        ({"image": "ee" * 32}, "these data do not have"),
+        ({"sae": "ee" * 32}, "is for dictionary eeee"),
+        ({"encoder": "RN50/openai"}, "RN50"),
+        ({"edits": [{"latent": 99}]}, "latents 0 to 19"),
+    ):
+        with pytest.raises(InputError, match=fault):
+            pipeline.run("steer", config_for(folder, steer={"recipe": {**kept, **change}}), store)
+    with pytest.raises(InputError, match="not both"):
+        config_for(folder, steer={"recipe": kept, "edits": edits})
+
+
+def test_a_recipe_leaves_what_it_overrules_out_of_the_key(planted: Planted) -> None:
+    folder, store, _ = planted
+
+    def key(**steer: object) -> str:
+        return pipeline.keys(config_for(folder, steer=steer), store)["steer"].key
+
+    assert key(recipe={}) != key()
+    assert key(recipe={}, seed=3, renormalise=True) == key(recipe={})
+    assert key(seed=3) != key()
+
+
+def test_everything_written_follows_from_the_recipe(planted: Planted) -> None:
     _, _, made = planted
     steered: Steered = made.load("steer")
     sae = made.load("train").sae
@@ -106,7 +126,7 @@ def test_everything_written_follows_from_the_recipe(planted: tuple[Path, Store, 
     assert all(np.isfinite(value) for value in steered.metrics().values())
 
 
-def test_another_concepts_latent_raises_its_caption(planted: tuple[Path, Store, pipeline.Run]) -> None:
+def test_another_concepts_latent_raises_its_caption(planted: Planted) -> None:
     folder, store, made = planted
     activations = made.load("collect")
     default: Steered = made.load("steer")
@@ -115,7 +135,7 @@ def test_another_concepts_latent_raises_its_caption(planted: tuple[Path, Store, 
     directions = unit(np.asarray(made.load("train").sae.decoder_raw))
     texts = unit(np.load(folder / "text_embeddings.npy"))
     clear = max(others, key=lambda j: float((directions[j] @ texts.T).max()))
-    config = config_for(folder, edits=[{"latent": int(clear), "op": "clamp", "value": 2.0}])
+    config = config_for(folder, steer={"edits": [{"latent": int(clear), "op": "clamp", "value": 2.0}]})
     steered: Steered = pipeline.run("steer", config, store).load("steer")
     assert steered.result["verdict"] == "steerable"
     assert steered.result["steer_spearman"] >= 0.9
@@ -127,16 +147,16 @@ def test_another_concepts_latent_raises_its_caption(planted: tuple[Path, Store, 
     assert activation["after"] > activation["before"]
 
 
-def test_the_same_recipe_gives_the_same_bytes(planted: tuple[Path, Store, pipeline.Run], tmp_path: Path) -> None:
+def test_the_same_recipe_gives_the_same_bytes(planted: Planted, tmp_path: Path) -> None:
     folder, _, made = planted
     again = pipeline.run("steer", config_for(folder), Store(tmp_path))
     for name in ("recipe.json", "result.json", "curves.parquet", "neighbours.parquet"):
         assert (again.outcomes["steer"].path / name).read_bytes() == (made.outcomes["steer"].path / name).read_bytes()
 
 
-def test_an_empty_recipe_changes_nothing(planted: tuple[Path, Store, pipeline.Run]) -> None:
+def test_an_empty_recipe_changes_nothing(planted: Planted) -> None:
     folder, store, _ = planted
-    steered: Steered = pipeline.run("steer", config_for(folder, edits=[]), store).load("steer")
+    steered: Steered = pipeline.run("steer", config_for(folder, steer={"edits": []}), store).load("steer")
     assert steered.result["verdict"] is None
     assert steered.result["steer_jaccard"] == 1.0
     assert steered.result["cosine"] == pytest.approx(1.0)
@@ -150,13 +170,13 @@ def test_an_empty_recipe_changes_nothing(planted: tuple[Path, Store, pipeline.Ru
         ({"image": 9999}, "no image 9999"),
     ],
 )
-def test_bad_requests_are_refused(planted: tuple[Path, Store, pipeline.Run], steer: dict[str, object], fault: str) -> None:
+def test_bad_requests_are_refused(planted: Planted, steer: dict[str, object], fault: str) -> None:
     folder, store, _ = planted
     with pytest.raises(InputError, match=fault):
-        pipeline.run("steer", config_for(folder, **steer), store)
+        pipeline.run("steer", config_for(folder, steer=steer), store)
 
 
-def test_a_dead_latent_is_refused(planted: tuple[Path, Store, pipeline.Run], tmp_path: Path) -> None:
+def test_a_dead_latent_is_refused(planted: Planted, tmp_path: Path) -> None:
     _, _, made = planted
     trained = made.load("train").sae
     silent_bias = trained.weights["b_enc"].clone()
@@ -176,7 +196,7 @@ def test_a_dead_latent_is_refused(planted: tuple[Path, Store, pipeline.Run], tmp
         stage.run(SteerConfig(edits=(Edit(latent=5, op="set", value=1.0),)), Inputs(parents), tmp_path / "out", silent, Runtime())
 
 
-def test_a_damaged_or_missing_result_is_named(planted: tuple[Path, Store, pipeline.Run], tmp_path: Path) -> None:
+def test_a_damaged_or_missing_result_is_named(planted: Planted, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no steering result"):
         Steered.load(tmp_path)
     (tmp_path / "result.json").write_text(json.dumps({"format": 1}))

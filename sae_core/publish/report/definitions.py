@@ -37,8 +37,9 @@ TERMS = {
     "beyond the 95 % interval of the ratio (half a row added to each side); what chance could explain is shared.",
     "Seed stability": "Mean cosine of the alive decoder directions of two seeds, matched one to one (Hungarian); MMCS is "
     "the mean of each direction's largest cosine, not one to one.",
-    "Name score": "Area under the ROC curve of telling images that fire a latent from others by their cosine with its name, "
-    "on images that naming has not seen. The same CLIP gave the names: consistency, not proof.",
+    "Name score": "On images naming has not seen. Offline: area under the ROC curve of telling images that fire a latent from "
+    "others by their cosine with its name; the same CLIP gave the names: consistency, not proof. By a vision model: its balanced "
+    "accuracy at telling them apart when it reads the name.",
 }
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
+from sae_core.browse.names import method_of, score_words
 from sae_core.evaluate.stability import stability_of
 from sae_core.figures import pareto
 from sae_core.publish.report.html import (
@@ -75,18 +79,28 @@ def names(material: Material) -> Markup:
     parts: list[str] = [table(f"Of {len(frame):,} latents", ["status", "latents", "share"], rows)]
     kept = frame[(frame["status"] == "ok") & frame["score"].notna()].sort_values("score", ascending=False, kind="stable")
     if len(kept):
-        lines = [
-            [
-                f"{int(line['latent'])} {line['label']}",
-                count(line["positives"]),
-                count(line["negatives"]),
-                between(line["score"], line["ci_low"], line["ci_high"], ".3f", 1),
-                number(line["near_miss_auroc"]),
-                p_value(line["p"]),
+        best = kept.head(NAMED).to_dict("records")
+        head = ["latent", "n fires", "n others", f"score ({score_words(about)[0]})"]
+        if method_of(about) == "vision":
+            head += ["AUROC", "intruder (chance 0.20)"]
+            lines = [_by_vision(line) for line in best]
+        else:
+            head += ["against near misses", "p"]
+            lines = [
+                _tested(line, line["positives"], line["negatives"], number(line["near_miss_auroc"]), p_value(line["p"]))
+                for line in best
             ]
-            for line in kept.head(NAMED).to_dict("records")
-        ]
-        head = ["latent", "n fires", "n others", "score (AUROC)", "against near misses", "p"]
         parts.append(table(f"The {len(lines)} best scored of {len(kept):,} names", head, lines))
     parts.append(paragraph(about.get("circularity", ""), "lead"))
     return section("names", title, *parts)
+
+
+def _by_vision(line: Mapping[Any, Any]) -> list[str]:
+    detection, intruder = line["scores"]["detection"], line["scores"].get("intruder") or {}
+    found = between(intruder.get("value"), intruder.get("ci_low"), intruder.get("ci_high"), ".2f", 1)
+    return _tested(line, detection["n_pos"], detection["n_neg"], number(detection["auroc"]), found)
+
+
+def _tested(line: Mapping[Any, Any], n_pos: object, n_neg: object, *more: str) -> list[str]:
+    score = between(line["score"], line["ci_low"], line["ci_high"], ".3f", 1)
+    return [f"{int(line['latent'])} {line['label']}", count(n_pos), count(n_neg), score, *more]

@@ -165,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         lab = self.loopback
         lab.paths.append(self.path)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        behaviour = lab.next(body, self.headers)
+        behaviour = lab.next(body, dict(self.headers))
         if lab.latency:
             time.sleep(lab.latency)
         if behaviour is not None:
