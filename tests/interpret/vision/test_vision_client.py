@@ -297,11 +297,11 @@ def test_many_threads_that_meet_the_same_refusal_all_get_through(server: Loopbac
     lined_up = threading.Barrier(4)
 
     def refuse(handler: Any, body: dict[str, Any]) -> None:
-        lined_up.wait(5)
+        lined_up.wait(30)
         odd.status(400, message="unknown parameter response_format")(handler, body)
 
     server.script(*[refuse] * 4)
-    client = asking(server, openrouter=False, budget=Budget(0.0, FREE))
+    client = asking(server, openrouter=False, budget=Budget(0.0, FREE), timeout=60.0)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda i: client.ask(question(i)), range(4)))
     assert all(isinstance(one, Answer) for one in found)
