@@ -37,6 +37,13 @@ def test_plain_text_keeps_every_word_and_leaves_no_markup(content: str) -> None:
         assert shown.count("\\" + mark) == content.count(mark), "every mark is escaped"
 
 
+@pytest.mark.parametrize("address", ["http://evil.test/x.png", "HTTPS://evil.test", "www.evil.test", "a@evil.test"])
+def test_no_address_is_left_whole_for_markdown_to_link(address: str) -> None:
+    shown = text.plain(f"see {address} now").replace("\\", "")
+    assert address not in shown
+    assert shown.replace("\u2060", "") == f"see {address} now"
+
+
 def test_cost_in_closed_form() -> None:
     pace = cost.Pace(50_000.0, 1000 * 128)
     one = cost.estimate(1000, cost.Length(100, 122), rows=4_050, d=128, pace=pace)
