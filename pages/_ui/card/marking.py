@@ -1,4 +1,4 @@
-"""The visitor's own mark on a latent: a bookmark and a note, saved with the run."""
+"""The visitor's own mark on a latent: a bookmark and a note, saved with the dictionary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sae_core as sc
 from pages._ui import latents, session
 from pages._ui.text import plain
 
-MAX_NOTE = 2000
+MAX_NOTE = 2000  # what the core keeps of a note
 _FAULT = "_mark_fault"
 
 
@@ -33,7 +33,7 @@ def note(run: sc.pipeline.Recorded, latent: int, mark: sc.Mark) -> None:
     fault = st.session_state.pop(_FAULT, None)
     if fault:
         st.error(plain(fault))
-    kept = "Kept for this visit only: this app is public." if session.public() else "Saved with the run when you leave the field."
+    kept = "Kept for this visit only: this app is public." if session.public() else "Saved with the dictionary when you leave the field."
     title = "Note" if mark.note else "Add a note"
     with st.expander(title, icon=":material/edit_note:", expanded=bool(mark.note)):
         key = f"note-{run.id}-{latent}"
