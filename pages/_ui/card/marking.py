@@ -33,7 +33,7 @@ def note(run: sc.pipeline.Recorded, latent: int, mark: sc.Mark) -> None:
     fault = st.session_state.pop(_FAULT, None)
     if fault:
         st.error(plain(fault))
-    kept = "Kept for this visit only: this app is public." if session.public() else "Saved with the dictionary when you leave the field."
+    kept = "Kept for this visit only: this app is public." if session.public() else "Saved with the dictionary as you leave it."
     title = "Note" if mark.note else "Add a note"
     with st.expander(title, icon=":material/edit_note:", expanded=bool(mark.note)):
         key = f"note-{run.id}-{latent}"
