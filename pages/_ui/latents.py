@@ -19,6 +19,7 @@ from pages._ui.text import plain
 from pages._ui.thumbs import Thumb
 
 PAGE = "pages/latent.py"
+_ASKED = "_latent_asked_for"
 UNREAD = "_marks_unread"
 """What was last said of marks that cannot be read."""
 
@@ -190,6 +191,18 @@ def best(have: sc.pipeline.Run, latent: int, text: str) -> Thumb | None:
 def open_latent(latent: int) -> None:
     """Go to the latent's own page; its link is the address that the browser then shows."""
     st.switch_page(PAGE, query_params=link(latent))
+
+
+def ask_for(latent: int | str) -> None:
+    """Make the run that is about to begin go to a latent's page, before it draws anything of the page that it would leave."""
+    st.session_state[_ASKED] = int(latent)
+
+
+def go() -> None:
+    """Go to the latent that a click asked for."""
+    latent = st.session_state.pop(_ASKED, None)
+    if latent is not None:
+        open_latent(latent)
 
 
 def link(latent: int) -> dict[str, str]:

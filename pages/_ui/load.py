@@ -13,13 +13,24 @@ import streamlit as st
 import sae_core as sc
 
 
+_RECENT: dict[tuple[str, str, int], Any] = {}
+MOST = 64
+
+
 def result(run: sc.pipeline.Run, node: str) -> Any:
     """The Result of a run's node, such as `train`, `evaluate` or `embed:sketch`."""
     outcome = run.outcomes[node]
-    return _result(outcome.key, str(outcome.path), _made(outcome), outcome)
+    known = (outcome.key, str(outcome.path), _made(outcome))
+    # A page of thumbnails asks a hundred times; Streamlit's cache takes half a millisecond to see that it is the same call.
+    found = _RECENT.get(known)
+    if found is None:
+        if len(_RECENT) >= MOST:
+            _RECENT.clear()
+        found = _RECENT[known] = _result(*known, outcome)
+    return found
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=MOST, show_spinner=False)
 def _result(key: str, path: str, made: int, _outcome: sc.pipeline.Outcome) -> Any:
     return _outcome.load()
 

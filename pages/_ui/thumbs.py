@@ -7,9 +7,9 @@ asks for each picture once a visit. Captions and labels are set as text; nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit import runtime
@@ -147,6 +147,7 @@ def gallery(
     clickable: bool = True,
     side: int = 104,
     title: str = "Pictures",
+    on_click: Callable[[int | str], None] | None = None,
 ) -> int | str | None:
     """Show thumbnails in as many columns as fit.
 
@@ -157,6 +158,7 @@ def gallery(
         clickable: False shows the pictures only, as images with a text and not as buttons.
         side: smallest width of a picture in CSS pixels.
         title: what a screen reader calls the group.
+        on_click: called with the id of the picture that was clicked, before the page runs again.
 
     Returns: the id of the picture just clicked, in this script run only; else None.
     """
@@ -181,12 +183,16 @@ def gallery(
     }
     # Registered at every run, because a server may start its sessions in any order and the registry forgets nothing twice.
     component = st.components.v2.component("sketch_sae_lab_thumbs", css=_CSS, js=_JS)
-    clicked = component(data=data, key=key, on_clicked_change=_nothing).clicked
-    return ids[int(clicked)] if clicked is not None and 0 <= int(clicked) < len(ids) else None
 
+    def hit(at: Any) -> int | str | None:
+        return ids[int(at)] if at is not None and 0 <= int(at) < len(ids) else None
 
-def _nothing() -> None:
-    """A trigger needs a callback to exist; the click is read from the result."""
+    def clicked() -> None:  # a trigger needs a callback to exist
+        found = hit(st.session_state[key].clicked)
+        if on_click is not None and found is not None:
+            on_click(found)
+
+    return hit(component(data=data, key=key, on_clicked_change=clicked).clicked)
 
 
 def media_url(image: bytes, coordinates: str) -> str:

@@ -105,8 +105,6 @@ def neighbours(have: sc.pipeline.Run, card: sc.Card) -> None:
                 ]
                 found = (latents.best(have, other, text) for other, text in zip(ids, texts, strict=True))
                 thumbs = [thumb for thumb in found if thumb]
-                clicked = gallery(thumbs, key=f"near-{key}", side=88, title=title)
+                gallery(thumbs, key=f"near-{key}", side=88, title=title, on_click=latents.ask_for)
                 if not thumbs:
                     st.caption("None.")
-                if clicked is not None:
-                    latents.open_latent(int(clicked))

@@ -1,6 +1,7 @@
 // ---------------------------------------------------------------- the board: paper, tools, and the way to the app
 
 const EVERY = 100; // ms between two sendings
+const BEGUN = 200; // ms of a stroke before it is sent unfinished: a short one is then sent once, whole, when the pen is lifted
 const PATIENCE = 5000; // ms after which an answer is no longer waited for
 const NEAR = 0.002; // points nearer to the last one than this add nothing
 // Medium is the middle of the drawn world's pens, which go from 0.016 to 0.034 of the frame.
@@ -116,6 +117,7 @@ class Board {
     this.pointer = event.pointerId;
     try { this.canvas.setPointerCapture(event.pointerId); } catch { /* the pointer has gone already: its end comes next */ }
     this.live = { kind: 'stroke', colour: this.memory.colour, width: this.memory.width, points: [] };
+    this.begun = performance.now();
     this.add(event);
     this.draw();
     this.changed();
@@ -279,9 +281,10 @@ class Board {
   pump() {
     this.root.dataset.waiting = this.dirty;
     if (!this.dirty || !this.component) return;
-    // While a drawing is on its way its answer pumps again; the long wait is for an answer that never comes.
-    const due = this.memory.sentAt + (this.flying ? PATIENCE : EVERY);
     clearTimeout(this.timer);
+    // What is finished goes at once, and overtakes what is on its way: the app drops a reading that it has not ended.
+    // While a drawing is on its way its answer pumps again; the long wait is for an answer that never comes.
+    const due = this.live ? Math.max(this.begun + BEGUN, this.memory.sentAt + (this.flying ? PATIENCE : EVERY)) : 0;
     this.timer = setTimeout(() => this.send(), Math.max(0, due - performance.now()));
   }
 

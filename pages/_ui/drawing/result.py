@@ -26,18 +26,18 @@ def fired(have: sc.pipeline.Run, reading: sc.Reading, seq: int) -> list[Section]
     Args:
         seq: number of the drawing.
     """
-    colour, known = theme.colours()["sae"], latents.table(have)
+    colour, known, opened = theme.colours()["sae"], latents.table(have), reader(have)
     strongest = zip(reading.latents[:SHOWN].tolist(), reading.relative[:SHOWN].tolist(), strict=True)
     rows = [
         _latent(
             known,
             latent,
             (Bar(value, f"{value:.2f} × max", colour),),
-            pictures(have, reader(have).nearest(reading, NEAREST, latent=latent), f"draw-{_turn(seq)}-{at}"),
+            pictures(have, opened.nearest(reading, NEAREST, latent=latent), f"draw-{_turn(seq)}-{at}"),
         )
         for at, (latent, value) in enumerate(sorted(strongest, key=lambda one: -one[1]))
     ]
-    alike = pictures(have, reader(have).nearest(reading, ALIKE), f"draw-{_turn(seq)}-alike")
+    alike = pictures(have, opened.nearest(reading, ALIKE), f"draw-{_turn(seq)}-alike")
     return [
         Section("What the dictionary sees", tuple(rows), how_far(have, reading), alert=reading.is_far),
         Section("Most like it of all images", (Row("", (), pictures=alike),), "By the cosine of CLIP's embeddings."),

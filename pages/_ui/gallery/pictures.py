@@ -29,7 +29,7 @@ def show(have: sc.pipeline.Run, table: pd.DataFrame) -> None:
         for latent, text, star in zip(shown["latent"], _captions(shown), shown["bookmarked"], strict=True)
         if (thumb := make(have, int(latent), text)) is not None
     ]
-    clicked = gallery(thumbs, key="gallery", title="Latents, each by the picture it fires on most")
+    gallery(thumbs, key="gallery", title="Latents, each by the picture it fires on most", on_click=latents.ask_for)
     line = st.container(horizontal=True, vertical_alignment="center", gap="medium")
     if pages > 1:
         line.pagination(pages, key=view.key("page"), persist_state="session")
@@ -38,8 +38,6 @@ def show(have: sc.pipeline.Run, table: pd.DataFrame) -> None:
     )
     line.toggle("Four pictures each", key=view.key("montage"), persist_state="session")
     st.caption(plain(f"{count(len(table), 'latent')}, {len(shown)} on this page. Latent · {_value(table)[1]} · name."))
-    if clicked is not None:
-        latents.open_latent(int(clicked))
 
 
 def _montage(have: sc.pipeline.Run, latent: int, text: str) -> Thumb | None:
