@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._ui import frame
+from pages._ui import frame, latents
 
 st.set_page_config(
     page_title="Sketch SAE Lab", page_icon=str(Path(__file__).parent / "pages" / "_ui" / "icon.svg"), layout="wide"
@@ -30,5 +30,6 @@ PAGES = {
 }
 # Hidden, because its links drop the query parameters; the sidebar's own keep the run in the address.
 page = st.navigation(PAGES, position="hidden")
+latents.go()  # a click on one leaves this page before it is drawn once more
 frame.sidebar(PAGES)
 page.run()

@@ -116,6 +116,16 @@ def test_a_latent_in_full_shows_its_test_by_the_pictures_it_was_made_on(seen: sc
         f"Detection: balanced accuracy {detection['value']:.2f} [{detection['ci_low']:.2f}, {detection['ci_high']:.2f}]" in text
     )
     assert "Intruder test" in text
+    test = next(one for one in app.selectbox if one.label == "Test")
+    test.set_value("Intruder test, no name shown").run()
+    assert not app.exception
+    text = words(app).replace("\\", "")
+    trials = record["scores"]["intruder"]["shown"]
+    for nth, trial in enumerate(trials, 1):
+        said_ = "not answered" if trial["answer"] is None else f"the model said {trial['answer']}"
+        assert f"Trial {nth}: picture {trial['intruder']} is the intruder, {said_}" in text
+    found = sum(trial["answer"] == trial["intruder"] for trial in trials)
+    assert found / len(trials) == pytest.approx(record["scores"]["intruder"]["value"])
 
 
 @pytest.mark.parametrize("page", ["overview", "gallery", "latent", "steer", "publish", "geometry", "draw"])

@@ -120,12 +120,18 @@ def tests(have: sc.pipeline.Run, names: sc.Names, record: Mapping[str, Any], own
         options[f"CLIP consistency of “{machine}”"] = ("clip", machine)
     if own is not None and own.scores.get("clip_consistency"):
         options[f"CLIP consistency of {said.MARK} “{own.label}”"] = ("clip", own.label)
+    intruders = ((record.get("scores") or {}).get("intruder") or {}).get("shown")
+    if intruders:
+        options["Intruder test, no name shown"] = ("intruder", intruders)
     if not options:
         return
     st.markdown("**The held-out pictures, as the test saw them**")
     chosen = st.selectbox("Test", list(options), key=f"interpret-test-{record['latent']}", label_visibility="collapsed")
     kind, what = options[chosen]
     with errors_shown():
+        if kind == "intruder":
+            _trials(have, what, f"intruder-{record['latent']}")
+            return
         if kind == "detection":
             st.caption("What the model said of each picture with this name before it; it did not see how the latent fires.")
             _four(have, {name: what.get(name, []) for name in PARTS}, f"{kind}-{record['latent']}")
@@ -138,6 +144,19 @@ def tests(have: sc.pipeline.Run, names: sc.Names, record: Mapping[str, Any], own
             )
         )
         _four(have, {name: getattr(found, name) for name in ("tp", "fn", "fp", "tn")}, f"{kind}-{record['latent']}")
+
+
+def _trials(have: sc.pipeline.Run, trials: Sequence[Mapping[str, Any]], key: str) -> None:
+    """The intruder test, trial by trial, in the order the pictures were sent."""
+    st.caption("Four of the five pictures fire the latent; the model was asked, without a name, which one does not belong.")
+    for nth, trial in enumerate(trials, 1):
+        intruder, answer = int(trial["intruder"]), trial["answer"]
+        said_ = "not answered" if answer is None else f"the model said {answer}"
+        found = ":green-badge[found]" if answer == intruder else ":gray-badge[not found]"
+        st.markdown(f"Trial {nth}: picture {intruder} is the intruder, {said_} {found}")
+        words = ["intruder" if place == intruder else "fires" for place in range(1, len(trial["rows"]) + 1)]
+        thumbs = [latents.thumb(have, int(row), word) for row, word in zip(trial["rows"], words, strict=True)]
+        gallery(thumbs, key=f"test-{key}-{nth}", clickable=False, side=72, title=f"Trial {nth}")
 
 
 def confusion(have: sc.pipeline.Run, label: str, latent: int) -> sc.Confusion:

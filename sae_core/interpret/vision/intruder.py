@@ -32,7 +32,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Intruders:
-    """Share of intruders found, with Wilson's 95 % interval; None where `why` says what the answers lack."""
+    """Share of intruders found, with Wilson's 95 % interval; None where `why` says what the answers lack.
+
+    `shown` has a dict a trial: rows (of the activation store, in the order they were sent), intruder and answer (numbers from 1;
+    no answer is None).
+    """
 
     value: float | None
     ci_low: float | None
@@ -41,6 +45,7 @@ class Intruders:
     trials: int
     chance: float
     why: str
+    shown: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a record."""
@@ -79,16 +84,23 @@ def intruder_trials(
 
 def read_intruders(trials: Sequence[Trial], outcomes: Sequence[Answer | Failure]) -> Intruders:
     """The share of trials whose intruder was found; a number that was not shown is no answer."""
-    hits = [
-        outcome.data["intruder"] == trial.intruder
-        for trial, outcome in zip(trials, outcomes, strict=True)
-        if isinstance(outcome, Answer) and 1 <= outcome.data["intruder"] <= FIRING + 1
-    ]
+    answers = [_answer(outcome) for outcome in outcomes]
+    hits = [answer == trial.intruder for trial, answer in zip(trials, answers, strict=True) if answer is not None]
+    shown = tuple(
+        {"rows": list(trial.rows), "intruder": trial.intruder, "answer": answer}
+        for trial, answer in zip(trials, answers, strict=True)
+    )
     coverage = len(hits) / len(trials) if trials else 0.0
     if not trials:
         return Intruders(None, None, None, 0.0, 0, CHANCE, "there is no near-miss to take for an intruder")
     if coverage < LEAST_COVERAGE:
         why = f"{len(hits)} of {len(trials)} trials were answered; a score needs {100 * LEAST_COVERAGE:.0f} %"
-        return Intruders(None, None, None, coverage, len(hits), CHANCE, why)
+        return Intruders(None, None, None, coverage, len(hits), CHANCE, why, shown)
     low, high = wilson(sum(hits), len(hits))
-    return Intruders(sum(hits) / len(hits), low, high, coverage, len(hits), CHANCE, "")
+    return Intruders(sum(hits) / len(hits), low, high, coverage, len(hits), CHANCE, "", shown)
+
+
+def _answer(outcome: Answer | Failure) -> int | None:
+    if not isinstance(outcome, Answer) or not 1 <= outcome.data["intruder"] <= FIRING + 1:
+        return None
+    return int(outcome.data["intruder"])

@@ -169,5 +169,8 @@ def test_an_intruder_is_a_near_miss_among_four_that_fire() -> None:
     assert read_intruders(trials, [*hit[:4], answer({"intruder": trials[4].intruder % 5 + 1, "confidence": 1})]).value == 0.8
     none = read_intruders(trials, [*hit[:4], answer({"intruder": 6, "confidence": 1})])
     assert (none.value, none.coverage) == (None, 0.8)
+    for trial, one in zip(trials, none.to_json()["shown"], strict=True):
+        assert (one["rows"], one["intruder"]) == (list(trial.rows), trial.intruder)
+    assert [one["answer"] for one in none.shown] == [trial.intruder for trial in trials[:4]] + [None]
     assert "4 of 5" in none.why
     assert read_intruders([], []).value is None
