@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 PORT ?= 8501
 CACHE ?= cache
+WORKERS ?= 2
 BIN = $(VENV)/bin
 
 .PHONY: demo app test check format clean
@@ -31,8 +32,11 @@ check: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: check  ## the whole suite
-	$(BIN)/python -m pytest
+# Serially, without the first of the two lines' options: `python -m pytest`. A worker computes on one thread, since the
+# others have work of their own.
+test: check  ## the whole suite: what measures time or memory after the rest, alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

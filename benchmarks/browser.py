@@ -9,9 +9,11 @@ is idle and every picture in sight is painted.
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -91,6 +93,17 @@ def gallery_ready(page: Page) -> float:
     return float(page.evaluate(READY, ["/gallery", "Gallery", THUMBS, 8])) / 1000
 
 
+def visit_empty(browser: Browser, url: str) -> float:
+    """Seconds until a page of Streamlit's with a title and nothing else is ready: what no app on it can go below."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    page.goto(url)
+    ready = float(page.evaluate(READY, ["", "Empty", THUMBS, 0])) / 1000
+    context.close()
+    return ready
+
+
 def visit_gallery(browser: Browser, url: str, run_id: str, waits: Waits, card: bool) -> float:
     """One visit: open the gallery, turn a page, and open a latent by a click. Returns the seconds until the gallery was ready."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -111,6 +124,7 @@ def visit_gallery(browser: Browser, url: str, run_id: str, waits: Waits, card: b
     if following.is_enabled():
         received = 0
         following.click()
+        page.wait_for_url(re.compile(r"\bpage=2\b"))
         settled(page)
         waits.add("paging bytes", received / 1000)
     if card:
@@ -146,23 +160,35 @@ def visit_drawing(browser: Browser, url: str, run_id: str, waits: Waits, strokes
     context.close()
 
 
-def measure(browser: Browser, server: Server, run: sc.pipeline.Run, visits: int) -> Waits:
-    """Every number of one run."""
+def measure(browser: Browser, server: Server, empty: Server, run: sc.pipeline.Run, visits: int) -> Waits:
+    """Every number of one run; `empty` serves a page with nothing on it, which is visited in turn with the gallery."""
     acts = run.load("collect")
     waits = Waits(acts.n, acts.m)
     before = server.memory()
     waits.first = visit_gallery(browser, server.url, run.id, Waits(0, 0), card=True)
+    visit_empty(browser, empty.url)
     for _ in range(visits):
+        waits.add("empty", visit_empty(browser, empty.url))
         waits.add("gallery", visit_gallery(browser, server.url, run.id, waits, card=True))
     visit_drawing(browser, server.url, run.id, waits, visits)
     waits.memory = (before, server.memory())
     return waits
 
 
+@contextmanager
+def serving_empty(folder: Path) -> Iterator[Server]:
+    """Streamlit with a script of one title, written to the folder."""
+    script = folder / "empty.py"
+    script.write_text("import streamlit as st\n\nst.title('Empty')\n", encoding="utf-8")
+    with serving(folder, folder / "empty.log", script) as server:
+        yield server
+
+
 def rows(measured: Sequence[Waits]) -> list[list[str]]:
     """A line a quantity; for each run its median and its worst."""
     said = {
         "gallery": ("gallery page ready, s", "{:.2f}"),
+        "empty": ("of which an empty page of Streamlit's, s", "{:.2f}"),
         "bytes": ("gallery page over the WebSocket, first load, kB", "{:.1f}"),
         "paging bytes": ("the next page of it over the WebSocket, kB", "{:.1f}"),
         "card": ("click on a thumbnail to its card, s", "{:.2f}"),
@@ -170,7 +196,7 @@ def rows(measured: Sequence[Waits]) -> list[list[str]]:
     }
     found = []
     for name, (words, shape) in said.items():
-        cells = [words, f"{LIMITS[name]:g}"]
+        cells = [words, f"{LIMITS[name]:g}" if name in LIMITS else ""]
         for waits in measured:
             values = waits.found.get(name, [])
             cells += [shape.format(statistics.median(values)), shape.format(max(values))] if values else ["", ""]
@@ -221,10 +247,11 @@ def main() -> int:
         with (
             tempfile.TemporaryDirectory() as folder,
             serving(options.cache, Path(folder) / "server.log") as server,
+            serving_empty(Path(folder)) as empty,
             chromium() as browser,
         ):
             product = browser.version
-            measured.append(measure(browser, server, run, options.visits))
+            measured.append(measure(browser, server, empty, run, options.visits))
     title = f"**A visitor's waits in Chromium {product}, server and browser on the same machine.**"
     note = (
         f"{options.visits} visits a run, each by a browser of its own with nothing cached, after a first one on a fresh server; "

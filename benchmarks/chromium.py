@@ -56,15 +56,15 @@ class Server:
 
 
 @contextmanager
-def serving(cache: Path, log: Path, **environment: str) -> Iterator[Server]:
-    """The app on a free port of this machine, its output in `log`; ended when the block is left.
+def serving(cache: Path, log: Path, script: Path = ROOT / "app.py", **environment: str) -> Iterator[Server]:
+    """The app (or another Streamlit script) on a free port of this machine, its output in `log`; ended when the block is left.
 
-    Raises: InputError when the app does not answer within a minute.
+    Raises: InputError when the app does not answer within three minutes.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port), "--server.headless", "true"]
     known = {**os.environ, "SAE_LAB_CACHE": str(cache), "OMP_NUM_THREADS": "1", **environment}
     with log.open("ab") as out:
         process = subprocess.Popen([*command, "--server.address", "127.0.0.1"], cwd=ROOT, env=known, stdout=out, stderr=out)
@@ -73,10 +73,10 @@ def serving(cache: Path, log: Path, **environment: str) -> Iterator[Server]:
             yield Server(f"http://127.0.0.1:{port}", process.pid)
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         line = http.client.HTTPConnection("127.0.0.1", port, timeout=2)

@@ -9,16 +9,18 @@ from typing import Any
 import torch
 
 from sae_core.clip.encoder import requirements_of as of_weights
+from sae_core.clip.weights import find_weights
 from sae_core.config import RunConfig
 from sae_core.data.sources import requirements_of as of_source
+from sae_core.steer.decoders.catalogue import every_decoder
 from sae_core.store import Store
 
 
 def examine(config: RunConfig, store: Store) -> dict[str, Any]:
     """What this machine has and what the configuration would fetch.
 
-    Returns: `machine` (cores, device, free disk), `needs` (one record a thing: what, from, size, present) and `missing`, the
-        names of what is not here. Nothing is downloaded.
+    Returns: `machine` (cores, device, free disk), `needs` (one record a thing: what, from, size, present), `missing` (the names
+        of what is not here) and `decoders`, see there. Nothing is downloaded.
     Raises: InputError on an unknown model or data set.
     """
     store.prepare()
@@ -44,4 +46,25 @@ def examine(config: RunConfig, store: Store) -> dict[str, Any]:
         },
         "needs": needs,
         "missing": [need["what"] for need in needs if not need["present"]],
+        "decoders": decoders(config),
     }
+
+
+def decoders(config: RunConfig) -> list[dict[str, Any]]:
+    """Every decoder that can draw what is steered: id, what, encoder, fits (draws this configuration's CLIP), size, present.
+
+    None is missing: without one steering shows label curves and the nearest images.
+    """
+    pictures = any(source.source != "arrays" for source in config.data.values())  # arrays bring embeddings of a CLIP of their own
+    own = find_weights(config.clip.model, config.clip.pretrained).id if pictures else None
+    return [
+        {
+            "id": decoder.id,
+            "what": decoder.title,
+            "encoder": decoder.encoders[0],
+            "fits": own in decoder.encoders,
+            "size": decoder.needs()["size"],
+            "present": decoder.present(),
+        }
+        for decoder in every_decoder()
+    ]

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -24,11 +25,13 @@ from typing import Any, Literal
 import psutil
 from filelock import FileLock
 
-from sae_core.config import RunConfig, Runtime
+from sae_core import visitors
+from sae_core.config import RunConfig, Runtime, public
 from sae_core.errors import Cancelled, InputError
 from sae_core.interpret.vision.secrets import OPENROUTER_VARIABLE, OWN_VARIABLE, Secret
 from sae_core.progress import Event
-from sae_core.store import Store, canonical, write_atomic
+from sae_core.runs import runs
+from sae_core.store import Store, canonical, is_id, write_atomic
 
 State = Literal["queued", "running", "cancelled", "failed", "interrupted", "done"]
 ACTIVE = ("queued", "running")
@@ -36,6 +39,8 @@ BEAT_SECONDS = 1.0
 STALE_SECONDS = 15.0
 START_SECONDS = 90.0
 """How long a worker may take to its first heartbeat: a slow disk imports torch in that time."""
+GRACE_SECONDS = 30.0
+"""How long after its time is over a stranger's job may take to stop by itself."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,27 @@ def start(command: str, config: RunConfig, store: Store, runtime: Runtime = Runt
         runtime: device.
         key: the API key of a vision model. The worker gets this one and no other: the keys in this process's own environment are
             its owner's, who may not be the one who starts the job.
+
+    Raises: InputError in a public app: for a configuration above its limits, a store that everyone shares, or while another
+        visitor's job is at work.
     """
-    store.prepare()
     identity = job_id(command, config)
+    if not public.is_public():
+        return _start(identity, command, config, store, runtime, key)
+    if not visitors.is_own(store):
+        public.refused("a job in the shared cache", command)
+        raise InputError("what everyone sees here cannot be changed; a visitor's job works in a cache of their own")
+    try:
+        public.check(config, [run.config for run in runs(store.base)] if store.base is not None else [])
+    except InputError as error:
+        public.refused("a job", error)
+        raise
+    with visitors.slot(store.root, identity, may_be_at_work):
+        return _start(identity, command, config, store, runtime, key)
+
+
+def _start(identity: str, command: str, config: RunConfig, store: Store, runtime: Runtime, key: Secret | None) -> Job:
+    store.prepare()
     folder = _folder(store, identity)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(str(folder / ".lock")):
@@ -135,8 +158,15 @@ def _environment(key: Secret | None) -> dict[str, str]:
     # The key goes by the child's environment alone: an argument is in everybody's process list, and config, status, events and
     # log are files. Nothing of the worker writes its environment down.
     kept = {name: value for name, value in os.environ.items() if name not in (OWN_VARIABLE, OPENROUTER_VARIABLE)}
+    if public.is_public():
+        # Strangers' jobs get none of the owner's secrets: with a token of the Hub's they could read its private data sets.
+        kept = {name: value for name, value in kept.items() if not _SECRET.search(name)}
     own = {} if key is None else {OWN_VARIABLE: key.reveal()}
     return {**kept, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *_python_path()]), **own}
+
+
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+"""What the name of an environment variable has in it where its value is nobody else's."""
 
 
 def _python_path() -> list[str]:
@@ -146,7 +176,18 @@ def _python_path() -> list[str]:
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
     # A finished child stays a zombie until its parent asks; nobody else in this process would.
-    threading.Thread(target=process.wait, daemon=True).start()
+    waiting = (lambda: _end(process)) if public.is_public() else process.wait
+    threading.Thread(target=waiting, daemon=True).start()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a stranger's job, and end it where it does not end itself soon after its time is over."""
+    try:
+        process.wait(public.LIMITS.job_seconds + GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        public.refused("a job more time", process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def stop(store: Store, identity: str) -> None:
@@ -184,9 +225,22 @@ def read(store: Store, identity: str) -> Job:
     )
 
 
+def may_be_at_work(cache: Path, identity: str) -> bool:
+    """Whether a job's process may still be there; unlike `read` it does not give up on one that is silent but alive."""
+    if not is_id(identity, "job") or not (cache / ".jobs" / identity / "status.json").is_file():
+        return False
+    status = _status(cache / ".jobs" / identity)
+    if status["state"] not in ACTIVE:
+        return False
+    return (
+        time.time() - status["heartbeat"] < START_SECONDS if status["pid"] is None else _alive(status["pid"], status["started"])
+    )
+
+
 def all_jobs(store: Store) -> list[Job]:
     """Every job, the latest first."""
-    found = [read(store, file.parent.name) for file in store.root.glob(".jobs/job-*/status.json")]
+    files = store.root.glob(".jobs/job-*/status.json")
+    found = [read(store, file.parent.name) for file in files if is_id(file.parent.name, "job")]
     return sorted(found, key=lambda job: job.started, reverse=True)
 
 
@@ -197,7 +251,7 @@ def job_config(store: Store, identity: str) -> dict[str, Any]:
 
 
 def _folder(store: Store, identity: str) -> Path:
-    if not re.fullmatch(r"job-[0-9a-f]{16}", identity):
+    if not is_id(identity, "job"):
         raise InputError(f"{identity[:40]!r} is no job id")
     return (store.root / ".jobs" / identity).absolute()
 
@@ -232,6 +286,7 @@ class Worker:
         self._events = (folder / "events.jsonl").open("a", encoding="utf-8")
         self._written = 0.0
         self._end = threading.Event()
+        self._until = time.monotonic() + public.LIMITS.job_seconds if public.is_public() else None
 
     def __call__(self, event: Event) -> None:
         self._events.write(event.to_json() + "\n")
@@ -247,6 +302,9 @@ class Worker:
             self._write()
         if (self._folder / "stop").exists():
             raise Cancelled("stopped by the user; what was finished is kept, start it again to resume")
+        if self._until is not None and time.monotonic() > self._until:
+            minutes = f"{public.LIMITS.job_seconds / 60:.0f} minutes"
+            raise Cancelled(f"stopped after {minutes}, the most that this public app gives a job; resuming goes on from there")
 
     def _write(self, **changes: Any) -> None:
         with self._lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 from sae_core.config import RunConfig, dump_yaml, load_config, science
 from sae_core.errors import InputError
 from sae_core.stages import ON_REQUEST, STAGES, Keyed, plan
-from sae_core.store import Store, make_key, write_atomic
+from sae_core.store import Store, is_id, make_key, write_atomic
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,13 @@ class Recorded:
 
 
 def record(store: Store, identity: str, config: RunConfig, keyed: Mapping[str, Keyed]) -> None:
-    """Remember a run for the run picker: `run.json` and its `config.yaml`. No artifact depends on these files."""
-    folder = store.root / "runs" / identity
+    """Remember a run for the run picker: `run.json` and its `config.yaml`. No artifact depends on these files.
+
+    One that the cache below has recorded stays as it is there.
+    """
+    if store.base is not None and store.base.run_folder(identity).is_dir():
+        return
+    folder = store.run_folder(identity)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "run.json"
     created = json.loads(file.read_text(encoding="utf-8"))["created"] if file.is_file() else time.time()
@@ -112,7 +116,7 @@ def record(store: Store, identity: str, config: RunConfig, keyed: Mapping[str, K
 def runs(store: Store) -> list[Recorded]:
     """Every recorded run, newest first. One written by an older version with another config is passed over."""
     found = []
-    for file in store.root.glob("runs/run-*/run.json"):
+    for file in store.records():
         try:
             found.append(_read_record(file))
         except (InputError, ValueError, KeyError):
@@ -122,8 +126,8 @@ def runs(store: Store) -> list[Recorded]:
 
 def find_run(store: Store, identity: str) -> Recorded:
     """The recorded run of an id. Raises InputError when there is none."""
-    file = store.root / "runs" / identity / "run.json"
-    if not re.fullmatch(r"run-[0-9a-f]{16}", identity) or not file.is_file():
+    file = store.run_folder(identity) / "run.json" if is_id(identity, "run") else None
+    if file is None or not file.is_file():
         raise InputError(f"no run {identity[:40]!r} in {store.root}; `ls` lists the runs")
     return _read_record(file)
 

@@ -26,8 +26,11 @@ from filelock import FileLock, Timeout
 
 from sae_core.errors import DamagedArtifact, InputError
 
-KEY = re.compile(r"^([a-z]+)-[0-9a-f]{16}$")
+KEY = re.compile(r"([a-z]+)-[0-9a-f]{16}")
+"""The one shape of every id that may become part of a path, matched whole: artifacts (`train-...`), runs and jobs."""
 MANIFEST = "manifest.json"
+BASE = ".base"
+"""A file in a cache folder that names another cache, which is read through it and never written."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,22 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def is_id(text: str, kind: str | None = None) -> bool:
+    """Whether a text is a whole id (of a kind, such as `run` or `job`): lower-case letters, `-`, 16 hex digits, nothing else."""
+    match = KEY.fullmatch(text)
+    return match is not None and kind in (None, match.group(1))
+
+
 class Store:
-    """Artifacts under one cache folder. Safe with several processes: a lock a key, renames that either are or are not."""
+    """Artifacts under one cache folder. Safe with several processes: a lock a key, renames that either are or are not.
+
+    A folder whose file `.base` names another cache lies over it: what the other holds is found too, and stays as it is.
+    """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        pointer = self.root / BASE
+        self.base = Store(pointer.read_text(encoding="utf-8").strip()) if pointer.is_file() else None
 
     def prepare(self) -> None:
         """Make the folder. Raises InputError when it cannot be written."""
@@ -121,10 +135,27 @@ class Store:
 
     def folder(self, key: str) -> Path:
         """Where an artifact of this key lies. Raises InputError on anything that is no key (so no path can slip in)."""
-        match = KEY.match(key)
+        match = KEY.fullmatch(key)
         if match is None:
             raise InputError(f"{key[:80]!r} is no artifact key; `ls` lists them, such as train-0123456789abcdef")
+        if self.base is not None and self.base.has(key):
+            return self.base.folder(key)
         return self.root / match.group(1) / key
+
+    def run_folder(self, identity: str) -> Path:
+        """Where the record of a run lies. Raises InputError on anything that is no run id."""
+        if not is_id(identity, "run"):
+            raise InputError(f"{identity[:40]!r} is no run id; `ls` lists the runs")
+        folder = self.root / "runs" / identity
+        below = None if self.base is None else self.base.run_folder(identity)
+        return below if below is not None and below.is_dir() else folder
+
+    def records(self) -> list[Path]:
+        """The `run.json` of every recorded run, by id; those of the cache below first."""
+        below = [] if self.base is None else self.base.records()
+        known = {file.parent.name for file in below}
+        own = sorted(file for file in self.root.glob("runs/run-*/run.json") if is_id(file.parent.name, "run"))
+        return [*below, *(file for file in own if file.parent.name not in known)]
 
     def has(self, key: str) -> bool:
         """Whether the artifact is finished (its manifest exists)."""
@@ -183,9 +214,9 @@ class Store:
 
     def artifacts(self, stage: str | None = None) -> list[Artifact]:
         """Every readable artifact, newest first; damaged ones are left to `verify`."""
-        found: list[Artifact] = []
+        found: list[Artifact] = [] if self.base is None else self.base.artifacts(stage)
         for manifest in sorted(self.root.glob(f"{stage or '[a-z]*'}/*/{MANIFEST}")):
-            if KEY.match(manifest.parent.name):
+            if KEY.fullmatch(manifest.parent.name):
                 try:
                     found.append(self.open(manifest.parent.name))
                 except DamagedArtifact:
@@ -194,10 +225,14 @@ class Store:
 
     def keys(self) -> list[str]:
         """Every key on disk, damaged artifacts included."""
-        return sorted(p.parent.name for p in self.root.glob(f"[a-z]*/*/{MANIFEST}") if KEY.match(p.parent.name))
+        below = [] if self.base is None else self.base.keys()
+        own = [p.parent.name for p in self.root.glob(f"[a-z]*/*/{MANIFEST}") if KEY.fullmatch(p.parent.name)]
+        return sorted({*below, *own})
 
     def remove(self, key: str) -> None:
-        """Delete an artifact and whatever is half done of it."""
+        """Delete an artifact and whatever is half done of it. Raises InputError for one of the cache below."""
+        if self.base is not None and self.base.folder(key).exists():
+            raise InputError(f"{key} belongs to a cache that everyone shares and stays as it is")
         for folder in (self.folder(key), self.partial(key)):
             if folder.exists():
                 shutil.rmtree(folder)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
+
+from tests import caches
+
+settings.register_profile("patient", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def visitors_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test makes as a stranger does not land in the home folder of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SAE_LAB_VISITORS", str(tmp_path_factory.mktemp("strangers") / "visitors"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +52,33 @@ def captioned_arrays(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist see; without workers, this session's own."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_cache(shared_folder: Path) -> Path:
+    """A cache with one finished run, the demo made small. Shared: tests only read it."""
+    return caches.made_once(shared_folder / "demo", caches.make_demo)
+
+
+@pytest.fixture(scope="session")
+def sweep_cache(demo_cache: Path, shared_folder: Path) -> Path:
+    """The demo's cache with a small sweep of its data. Shared: tests only read it."""
+    return caches.made_once(shared_folder / "sweep", lambda cache: caches.make_sweep(demo_cache, cache))
+
+
+@pytest.fixture(scope="session")
+def judged_cache(demo_cache: Path, shared_folder: Path) -> Path:
+    """The demo's cache with its geometry and map of directions, and those of a dictionary that saw photos alone.
+
+    Shared: tests only read it.
+    """
+    return caches.made_once(shared_folder / "judged", lambda cache: caches.make_judged(demo_cache, cache))

@@ -111,9 +111,9 @@ def test_publish_export_and_import(captioned_arrays: Callable[..., Path], tmp_pa
     common = ["--config", ARRAYS, "--cache", str(tmp_path / "c"), *sets(f"data.path={captioned_arrays()}", *SMALL)]
     out = tmp_path / "published"
     assert main(["publish", *common, "--out", str(out)]) == 0
-    assert {"README.md", "dictionary", "eval.log", "names.json", "per_class.parquet", "report.json", "sae_latents.csv"} == {
-        p.name for p in out.iterdir()
-    }
+    assert {"README.md", "run.yaml", "publication.json", "dictionary", "evaluation", "names"} == {p.name for p in out.iterdir()}
+    assert main(["publish", "folder", str(tmp_path / "same"), *common]) == 0
+    assert (tmp_path / "same" / "publication.json").read_bytes() == (out / "publication.json").read_bytes()
     x = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
     sae = sc.load_sae(out / "dictionary")
     capsys.readouterr()

@@ -77,7 +77,7 @@ def test_real_folders_with_the_bundled_model(shared_data: Path, tmp_path: Path) 
 
 def kill_when(words: list[str], ready: Callable[[], bool]) -> None:
     process = subprocess.Popen(command(words), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     try:
         while not ready():
             assert process.poll() is None, "it ended before it could be killed"

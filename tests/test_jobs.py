@@ -25,7 +25,7 @@ def config_of(folder: Path, *more: str) -> RunConfig:
     return load_config(ROOT / "configs" / "embeddings.yaml", [f"data.path={folder}", *settings, *more])
 
 
-def wait(store: Store, job: jobs.Job, until: Callable[[jobs.Job], bool], seconds: float = 60) -> jobs.Job:
+def wait(store: Store, job: jobs.Job, until: Callable[[jobs.Job], bool], seconds: float = 300) -> jobs.Job:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         job = jobs.read(store, job.id)
@@ -107,7 +107,7 @@ def test_a_job_outlives_the_process_that_started_it(captioned_arrays: Callable[.
     settings = ["data.encoder=test", "sae.width=32", "sae.architecture.k=4", "sae.batch_size=64", "sae.steps=60"]
     argv = [sys.executable, "-c", code, str(ROOT / "configs" / "embeddings.yaml"), str(tmp_path / "c")]
     argv += [f"data.path={folder}", *settings]
-    started = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    started = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
     store = Store(tmp_path / "c")
     job = wait(store, jobs.read(store, started.stdout.strip()), lambda j: not j.active)
     assert job.state == "done", job.log_tail()

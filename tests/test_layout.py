@@ -15,6 +15,7 @@ ORDER = [
     "progress",
     "figures",
     "store",
+    "visitors",
     "scale",
     "data",
     "clip",

@@ -12,6 +12,8 @@ _MIME = {
     "csv": "text/csv",
     "json": "application/json",
     "png": "image/png",
+    "svg": "image/svg+xml",
+    "gif": "image/gif",
     "zip": "application/zip",
     "md": "text/markdown",
     "html": "text/html",

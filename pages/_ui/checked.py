@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 import sae_core as sc
-from pages._ui import cost, data_form, member
+from pages._ui import cost, data_form, member, session
 from pages._ui.text import plain
 
 
@@ -27,7 +27,12 @@ def config(raw: dict[str, Any]) -> sc.RunConfig | None:
 
 
 def problem_of(config: sc.RunConfig) -> str | None:
-    """What the data and CLIP do not allow, as far as it is known before they are read; None where nothing stands against it."""
+    """What the data, CLIP and a public app do not allow, as far as it is known before they are read; None where nothing does."""
+    if session.public():
+        try:
+            sc.config.public.check(config, session.shared_configs())
+        except sc.InputError as error:
+            return str(error)
     rows, d = cost.rows_and_width(config)
     for name, sae in (member.members_of(config) or {"": config.sae}).items():
         found = _too_few(sae, rows, d) or (_no_texts(config) if isinstance(sae.architecture, sc.config.Splice) else None)

@@ -23,14 +23,20 @@ MODELS = ("bundled", "ViT-B-32/openai", "ViT-B-32/laion2b_s34b_b79k", "ViT-L-14/
 
 
 def presets() -> dict[str, Path]:
-    """The configurations that come with the project, the demo first; in public none that reads a path of the server's."""
+    """The configurations that come with the project, the demo first; in public those within its limits."""
     files = {file.stem: file for file in sorted(CONFIGS.glob("*.yaml"), key=lambda file: (file.stem != "demo", file.stem))}
     return {name: file for name, file in files.items() if may_begin(sc.load_config(file))} if session.public() else files
 
 
 def may_begin(config: sc.RunConfig) -> bool:
-    """Whether a visitor may begin from this configuration: a stranger not from one that reads a path of the server's."""
-    return not (session.public() and any(source.source in LOCAL_SOURCES for source in config.data.values()))
+    """Whether a visitor may begin from this configuration: a stranger not from one that this public app would refuse."""
+    if not session.public():
+        return True
+    try:
+        sc.config.public.check(config, session.shared_configs())
+    except sc.InputError:
+        return False
+    return True
 
 
 def controls(base: dict[str, Any], key: str, origin: str = "preset") -> None:
@@ -89,8 +95,9 @@ def _data(preset: dict[str, Any], key: str, origin: str) -> dict[str, Any]:
         return str(column.text_input(label, default, key=f"{key}-{kind}-{what}", help=about, persist_state="session")).strip()
 
     if kind == "drawn":
+        most = sc.config.public.LIMITS.images // 2 if session.public() else 200_000
         n = left.number_input(
-            "Scenes", 2, 200_000, 4000, 500, key=f"{key}-n", persist_state="session", help="Each drawn both ways."
+            "Scenes", 2, most, min(4000, most), 500, key=f"{key}-n", persist_state="session", help="Each drawn both ways."
         )
         seed = right.number_input("Data seed", 0, 999_999, 1, key=f"{key}-data-seed", persist_state="session")
         return {r: {"source": "drawn", "rendering": r, "n": int(n), "seed": int(seed)} for r in ("sketch", "photo")}
@@ -118,8 +125,8 @@ def _data(preset: dict[str, Any], key: str, origin: str) -> dict[str, Any]:
         limit = left.number_input(
             "At most this many images of each",
             2,
-            None,
-            None,
+            sc.config.public.LIMITS.images // 2 if session.public() else None,
+            sc.config.public.LIMITS.images // 4 if session.public() else None,
             1000,
             key=f"{key}-limit",
             placeholder="all",
@@ -151,9 +158,9 @@ def _clip(base: dict[str, Any], key: str) -> None:
     preset = clip["model"] + (f"/{clip['pretrained']}" if clip["pretrained"] else "")
     chosen = st.selectbox(
         "CLIP",
-        list(dict.fromkeys((preset, *MODELS))),
+        list(dict.fromkeys((preset, *(MODELS[:1] if session.public() else MODELS)))),
         key=f"{key}-clip",
-        accept_new_options=True,
+        accept_new_options=not session.public(),
         format_func=lambda one: "bundled demo model (a stand-in, no download)" if one == "bundled" else one,
         persist_state="session",
         help="Any open_clip model and weights, written model/tag. All but the bundled demo model are fetched once.",

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 import sae_core as sc
-from pages._ui import session, watch
+from pages._ui import public, session, watch
 from pages._ui.text import plain
 
 DEMO = Path(__file__).resolve().parents[2] / "configs" / "demo.yaml"
@@ -61,6 +61,7 @@ def _offer(stage: str, run: sc.pipeline.Recorded, missing: list[str], question: 
     also = {name.partition(":")[0] for name in missing} - {stage}
     first = _list([_WANTED[name][0] for name in sc.pipeline.STAGES if name in also])
     needs = f" It takes {first}, which are made first." if also else ""
+    public.limits()
     st.info(f"Run {plain(run.name)} has no {thing.removeprefix('the ')} yet.{needs} {question}", icon=":material/pending:")
     if st.button(action, type="primary", key=f"make-{stage}"):
         watch.launch(watch.command_of(stage), run.config)
@@ -97,6 +98,7 @@ def _fresh(question: str) -> None:
         watch.show(job, dismissable=False)
     if jobs and (jobs[0].active or jobs[0].id == sc.jobs.job_id("run", demo_config())):
         return  # its panel has the button that goes on
+    public.limits()
     st.info(f"Nothing has been made in this cache yet. {question}", icon=":material/rocket_launch:")
     st.markdown(
         "The **demo** draws sketches and photo-like pictures, embeds them with the bundled demo model (a small stand-in for "

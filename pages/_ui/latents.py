@@ -29,7 +29,7 @@ def table(have: sc.pipeline.Run) -> pd.DataFrame:
 
     A label that a person gave stands in the place of the name, marked.
     """
-    keys = tuple(have.outcomes[node].key for node in ("collect", "interpret", "geometry") if node in have.outcomes)
+    keys = tuple(have.outcomes[node].key for node in ("collect", "interpret", "geometry", "scan") if node in have.outcomes)
     found = sc.with_marks(_table(keys, have), _legible_marks(have.id))
     own = {latent: f"{said.MARK} {one.label}" for latent, one in said.legible(have.id).items()}
     return found.assign(name=found["latent"].map(own).astype(object).fillna(found["name"])) if own else found
@@ -47,7 +47,8 @@ def label(have: sc.pipeline.Run, latent: int) -> str | None:
 def _table(keys: tuple[str, ...], _have: sc.pipeline.Run) -> pd.DataFrame:
     names = load.names(_have) if "interpret" in _have.outcomes else None
     geometry = load.geometry(_have) if "geometry" in _have.outcomes else None
-    return sc.latent_table(load.activations(_have), names, geometry, classes=classes(_have))
+    scan = load.result(_have, "scan").table if "scan" in _have.outcomes else None
+    return sc.latent_table(load.activations(_have), names, geometry, classes=classes(_have), scan=scan)
 
 
 def manifests(have: sc.pipeline.Run) -> dict[str, sc.Manifest]:

@@ -12,7 +12,6 @@ import streamlit as st
 
 import sae_core as sc
 
-
 _RECENT: dict[tuple[str, str, int], Any] = {}
 MOST = 64
 

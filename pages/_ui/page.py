@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 import sae_core as sc
-from pages._ui import session, watch
+from pages._ui import public, session, watch
 from pages._ui.text import plain
 
 _LOG = logging.getLogger("sketch_sae_lab")
@@ -52,13 +52,25 @@ def errors_shown() -> Iterator[None]:
     except sc.DamagedArtifact as error:
         _damaged(error)
     except sc.SaeLabError as error:
+        if session.public():
+            sc.config.public.refused("an input", error)
         st.error(plain(error), icon=":material/error:")
     except Exception as error:
+        if session.public():
+            _hidden()
+            return
         where = _write_log()
         st.error(
             f"Something went wrong in this page ({plain(type(error).__name__)}). {plain(where)} Reload the page to try again.",
             icon=":material/error:",
         )
+
+
+def _hidden() -> None:
+    """What strangers see of a fault: a number that leads its owner to the traceback in the server's log."""
+    number = public.log_id()
+    _LOG.exception("a page failed (%s)", number)
+    st.error(f"Something went wrong in this page ({number}). Reload the page to try again.", icon=":material/error:")
 
 
 def _damaged(error: sc.DamagedArtifact) -> None:
@@ -73,7 +85,7 @@ def _damaged(error: sc.DamagedArtifact) -> None:
         node = next((name for name, one in run.keys.items() if one == key), None)
         if node is not None:
             if st.button("Remove it and rebuild", type="primary", key=f"rebuild-{key}"):
-                session.store().remove(key)
+                session.own_store().remove(key)
                 watch.launch(watch.command_of(node.partition(":")[0]), run.config)
             return
 

@@ -12,7 +12,12 @@ from pages._ui import session
 
 
 def commands(stage: str, run_id: str, cache: str | Path) -> tuple[str, str]:
-    """The shell command and the Python that make a stage of a recorded run; `stage` "run" makes all of it."""
+    """The shell command and the Python that make a stage of a recorded run; `stage` "run" makes all of it.
+
+    In a public app they name the folder `cache`, wherever the server's lies.
+    """
+    if session.public():
+        cache = session.shown_cache()
     config = (Path(cache) / "runs" / run_id / "config.yaml").as_posix()
     folder = Path(cache).as_posix()
     command = "embed" if stage == "manifest" else stage
@@ -24,7 +29,7 @@ def commands(stage: str, run_id: str, cache: str | Path) -> tuple[str, str]:
 
 def reproduce(stage: str, run: sc.pipeline.Recorded) -> None:
     """Show how to make `stage` of `run` without the app, copyable."""
-    shell, python = commands(stage, run.id, session.cache_folder())
+    shell, python = commands(stage, run.id, session.shown_cache())
     with st.expander("Reproduce: command line and Python", icon=":material/terminal:"):
         st.code(shell, language="bash", wrap_lines=True)
         st.code(python, language="python", wrap_lines=True)

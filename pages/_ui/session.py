@@ -5,7 +5,6 @@ The run is in the URL as `?run=`, so that a link shows what its sender saw, and 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import streamlit as st
 
 import sae_core as sc
+from pages._ui import public as rules
 from pages._ui.text import plain
 
 RUN, SWEEP = "run", "sweep"
@@ -20,18 +20,37 @@ _NEXT = "_next_"
 
 
 def cache_folder() -> Path:
-    """The folder of artifacts: the environment's SAE_LAB_CACHE, else `cache`."""
-    return Path(os.environ.get("SAE_LAB_CACHE", "cache"))
+    """The folder of artifacts: the environment's SAE_LAB_CACHE, else `cache`; a stranger's own, once they have made something."""
+    if rules.on():
+        own = rules.own_cache()
+        # Absolute, as a visitor's cache names it: what both show is then opened once.
+        return own if own.is_dir() else rules.shared_cache().absolute()
+    return rules.shared_cache()
+
+
+def shown_cache() -> Path:
+    """The cache folder as a command on a page names it: never where it lies on a public server."""
+    return Path("cache") if rules.on() else cache_folder()
 
 
 def store() -> sc.Store:
-    """The store that all pages read and jobs write."""
+    """The store that all pages read."""
     return sc.Store(cache_folder())
+
+
+def own_store() -> sc.Store:
+    """The store that a job of this visitor's writes; a stranger's is made here, over the one that everyone sees."""
+    return sc.visitors.prepare(rules.own_cache(), rules.shared_cache()) if rules.on() else store()
+
+
+def shared_configs() -> list[sc.RunConfig]:
+    """The configurations of the runs that everyone sees in a public app."""
+    return [run.config for run in sc.pipeline.runs(sc.Store(rules.shared_cache()))]
 
 
 def public() -> bool:
     """Whether strangers use this app (SAE_LAB_PUBLIC=1): then no page reads a path of the server's."""
-    return os.environ.get("SAE_LAB_PUBLIC", "") == "1"
+    return rules.on()
 
 
 def all_runs() -> list[sc.pipeline.Recorded]:
@@ -58,9 +77,8 @@ def _without_sweep(run: sc.pipeline.Recorded) -> frozenset[tuple[str, str]]:
 
 
 def _recorded() -> list[sc.pipeline.Recorded]:
-    root = cache_folder()
-    files = sorted(root.glob("runs/run-*/run.json"))
-    return _read_runs(str(root), tuple((file.parent.name, file.stat().st_mtime_ns) for file in files))
+    files = store().records()
+    return _read_runs(str(cache_folder()), tuple((file.parent.name, file.stat().st_mtime_ns) for file in files))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -74,6 +92,8 @@ def current_run() -> sc.pipeline.Recorded | None:
     runs = {run.id: run for run in all_runs()}
     chosen = st.session_state.get(RUN) or st.query_params.get(RUN)
     if chosen in runs:
+        if rules.on():
+            sc.visitors.used(rules.own_cache(), chosen)
         return runs[chosen]
     return next(iter(runs.values()), None)
 
@@ -159,6 +179,8 @@ def _picker(kind: str, found: list[sc.pipeline.Recorded], name: Callable[[sc.pip
     elif st.session_state.get(kind) not in runs:
         st.session_state[kind] = next(iter(runs))
     if asked is not None and asked not in runs:
+        if rules.on():
+            sc.config.public.refused(f"a {kind} in the address", asked)
         st.warning(f"There is no {kind} {plain(asked[:40])} in this cache. This is another one.")
     if asked != st.session_state[kind]:
         st.query_params[kind] = st.session_state[kind]

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 import sae_core as sc
-from pages._ui import data_form, guard, sae_form, session
+from pages._ui import data_form, guard, public, sae_form, session
 
 DICTIONARIES = tuple(name for name, kind in sae_form.KINDS.items() if not kind.control)
 CONTROLS = tuple(name for name, kind in sae_form.KINDS.items() if kind.control and name != "splice")
@@ -33,6 +33,7 @@ def bases() -> dict[str, Path | sc.RunConfig]:
 
 def controls() -> dict[str, Any]:
     """Draw every control; returns the configuration with its sweep as plain values, not validated yet."""
+    public.limits()
     files = bases()
     left, right = st.columns(2)
     name = left.selectbox(

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 
+from pages._ui import public
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$:^=])")
 _LINKED = re.compile(r"(https?:(?=//)|www(?=\.)|\w(?=@))", re.IGNORECASE)
 """Where an address begins that Streamlit's markdown makes a link of even if every sign of it is escaped."""
 
 
 def plain(text: object) -> str:
-    """Text that Streamlit's markdown shows as it is: no formatting, no link, no formula, no HTML, one line."""
+    """Text that Streamlit's markdown shows as it is: no formatting, no link, no formula, no HTML, one line.
+
+    In a public app also without a path of the server's.
+    """
+    if public.on():
+        text = public.scrub(str(text))
     # A word joiner, which has no width, stands between the parts of an address, so that nothing takes them for one.
     unlinked = _LINKED.sub("\\1\u2060", " ".join(str(text).split()))
     return _MARKDOWN.sub(r"\\\1", unlinked)

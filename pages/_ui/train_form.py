@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 import sae_core as sc
-from pages._ui import data_form, member, sae_form
+from pages._ui import data_form, member, public, sae_form
 
 
 def bases() -> dict[str, Path | sc.RunConfig]:
@@ -19,6 +19,7 @@ def bases() -> dict[str, Path | sc.RunConfig]:
 
 def controls() -> tuple[dict[str, Any], str]:
     """Draw every control; returns the configuration as plain values, not validated yet, and the command to run."""
+    public.limits()
     files = bases()
     left, right = st.columns(2)
     name = left.selectbox(

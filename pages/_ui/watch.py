@@ -43,9 +43,10 @@ def command_of(stage: str) -> str:
 def launch(command: str, config: sc.RunConfig, rerun: bool = True) -> sc.jobs.Job:
     """Start (or attach to) a job, watch it in this session, and by default rerun the page, which then shows it.
 
-    Raises: InputError where it would ask a vision model and the visitor has not agreed to that.
+    Raises: InputError where it would ask a vision model and the visitor has not agreed to that; in a public app also above its
+        limits and while another visitor's job is at work.
     """
-    job = sc.jobs.start(command, config, session.store(), key=keys.for_new_job(command, config))
+    job = sc.jobs.start(command, config, session.own_store(), key=keys.for_new_job(command, config))
     watched().setdefault(job.id, command)
     if rerun:
         st.rerun()
@@ -194,7 +195,7 @@ def _ended_badly(job: sc.jobs.Job, dismissable: bool) -> None:
     facts = naming_facts(job.metrics)
     if facts:
         st.caption(plain(" · ".join(facts)))
-    tail = job.log_tail(20)
+    tail = "" if session.public() else job.log_tail(20)  # a log says more of the server than strangers need
     if tail:
         with st.expander("The end of its log"):
             st.code(tail, language=None, wrap_lines=True)
@@ -209,7 +210,7 @@ def _ended_badly(job: sc.jobs.Job, dismissable: bool) -> None:
 def _again(job: sc.jobs.Job) -> None:
     config = config_of(job)
     try:
-        sc.jobs.start(job.command, config, session.store(), key=keys.for_old_job(job.command, config))
+        sc.jobs.start(job.command, config, session.own_store(), key=keys.for_old_job(job.command, config))
     except sc.InputError as error:  # the panel renews itself outside of the page's frame
         st.error(plain(error))
         return

@@ -1,4 +1,4 @@
-"""The commands that have a configuration: every stage, the whole run, card, doctor, publish, report. Each returns its output."""
+"""The commands that have a configuration: every stage, the whole run, card, doctor, report. Each returns its output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import Any, Literal
 
 from sae_core import pipeline
-from sae_core.cli import interpreting
+from sae_core.cli import drawing, interpreting
 from sae_core.cli.printing import records, spreadsheet
 from sae_core.config import RunConfig, Runtime, load_config
 from sae_core.errors import InputError
@@ -76,6 +76,8 @@ def run_stage(args: argparse.Namespace) -> Any:
     if args.job is not None:
         return _as_job(args, stage)
     config = _config(args)
+    if args.command == "steer":
+        drawing.check_options(args)
     if getattr(args, "dry_run", False):
         return interpreting.dry_run(config, Store(args.cache), _runtime(args))
     bars = Bars() if sys.stderr.isatty() else None
@@ -84,6 +86,8 @@ def run_stage(args: argparse.Namespace) -> Any:
     finally:
         if bars is not None:
             bars.close()
+    if getattr(args, "decoder", None) is not None:
+        return {**_result(made, stage), **drawing.draw(args, made)}
     return _result(made, stage)
 
 
@@ -161,14 +165,6 @@ def doctor(args: argparse.Namespace) -> Any:
     from sae_core.doctor import examine
 
     return examine(_config(args), Store(args.cache))
-
-
-def publish(args: argparse.Namespace) -> Any:
-    """Make the run and write it to a folder."""
-    from sae_core.publish.folder import export_run
-
-    made = pipeline.run(None, _config(args), Store(args.cache), Lines(), _runtime(args))
-    return {"out": str(args.out), "files": [str(p) for p in export_run(made, args.out)]}
 
 
 def report(args: argparse.Namespace) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sae_core.api import default_cache
-from sae_core.cli import cache, making
+from sae_core.cli import cache, making, publishing
 from sae_core.errors import InputError
 
 STAGE_COMMANDS = {
@@ -73,6 +73,14 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--domain", help="the image's domain")
             command.add_argument("--recipe", metavar="FILE|LINK", help="replay a recipe.json, or the link of one (r1....)")
             command.add_argument("--scan", action="store_true", help="rate every latent instead: the same as the command scan")
+            command.add_argument("--decoder", metavar="ID", help="draw what was steered, such as drawn-strokes or kandinsky-2.2")
+            command.add_argument("--out", type=Path, help="folder for the pictures (default: steered)")
+            command.add_argument(
+                "--fetch", action="store_true", help="download the decoder where it is not here; doctor says its size"
+            )
+            command.add_argument(
+                "--offload", action="store_true", help="keep the decoder in main memory: slower, less GPU memory"
+            )
     add("run", "every stage in order", making.run_stage, configured)
     card = add("card", "everything there is to see of one latent, as JSON, CSV and a picture", making.card, configured)
     card.add_argument("--latent", type=int, required=True, help="its number in the dictionary, from 0")
@@ -93,11 +101,9 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("sae", help="train artifact key, or a dictionary file or folder")
     export.add_argument("--format", default="native", help="native, dictionary_learning, saelens, sparsify or seed")
     export.add_argument("--out", type=Path, required=True, help="folder to write")
-    imported = add("import", "read a foreign dictionary and write it in the native format", cache.import_sae, common)
-    imported.add_argument("path", help="file or folder of the dictionary")
-    imported.add_argument("--out", type=Path, required=True, help="folder to write")
-    publish = add("publish", "write a run's dictionary, names, evaluation and card to a folder", making.publish, configured)
-    publish.add_argument("--out", type=Path, required=True, help="folder to write")
+    publishing.add_import(add("import", "bring a published run, or a dictionary in any format", publishing.import_, common))
+    publish = add("publish", "write a run to a folder, the Hub, a static site or a Space", publishing.folder, common)
+    publishing.add_publish(publish, [configured])
     report = add("report", "write evaluation, geometry, names and provenance as one HTML file", making.report, configured)
     report.add_argument("--out", type=Path, required=True, help="HTML file to write")
     return parser

@@ -4,6 +4,7 @@ Everything that changes a result is a field here and is hashed into the artifact
 folder happens to lie) is `Runtime`, or a field marked `local`, and is left out of the hash by `science`.
 """
 
+from sae_core.config import public as public
 from sae_core.config.base import LOCAL as LOCAL
 from sae_core.config.base import Model as Model
 from sae_core.config.base import Runtime as Runtime

@@ -21,6 +21,10 @@ KINDS = tuple(kind.model_fields["kind"].default for kind in get_args(get_args(Ar
 """Every architecture by the name that a file gives it."""
 
 
+MOST_VALUES = 100_000
+"""Far more than a configuration has."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 numbers: PyYAML takes `1e-3` for a string, which nobody means."""
 
@@ -33,15 +37,33 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """YAML to plain values (safe loader: no tags, no objects). Raises InputError with line and column."""
+    """YAML to plain values (safe loader: no tags, no objects). Raises InputError with line and column.
+
+    A few lines of references to references can stand for more values than fit anywhere: `MOST_VALUES` are the most.
+    """
     try:
         # bandit: _Loader derives from SafeLoader.
-        return yaml.load(text, Loader=_Loader)  # noqa: S506
+        found = yaml.load(text, Loader=_Loader)  # noqa: S506
+        if _values(found, {}) > MOST_VALUES:
+            raise InputError(f"{where}: its references (*name) stand for more than {MOST_VALUES:,} values; write them out")
+        return found
+    except RecursionError:
+        raise InputError(f"{where}: it is nested too deeply, or refers to itself; mend the YAML there") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         what = getattr(error, "problem", None) or "not valid YAML"
         raise InputError(f"{where}{at}: {what}; mend the YAML there") from None
+
+
+def _values(value: Any, known: dict[int, int]) -> int:
+    """How many values something of lists and mappings holds when every reference is written out."""
+    if not isinstance(value, (list, dict)):
+        return 1
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(value)]
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

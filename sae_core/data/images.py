@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from sae_core.config import public
 from sae_core.errors import InputError
 
 T = TypeVar("T")
@@ -32,9 +33,15 @@ def open_image(source: bytes | str | Path, name: str | None = None) -> Image.Ima
         name: what to call it in a message; by default the path, or "the picture".
 
     Returns: a loaded RGB image, at least 1x1.
-    Raises: InputError on a missing, truncated or broken file, one above 100 megapixels, SVG, and whatever is no picture.
+    Raises: InputError on a missing, truncated or broken file, one above 100 megapixels (in public 25), SVG, and whatever is
+        no picture.
     """
-    return to_rgb(decode(source, name)[0])
+    try:
+        return to_rgb(decode(source, name)[0])
+    except InputError as error:
+        if public.is_public():
+            public.refused("a picture", error)
+        raise
 
 
 def decode(
@@ -54,7 +61,7 @@ def decode(
         raise InputError(f"{name} is empty; give a PNG, JPEG, WebP, BMP, GIF or TIFF picture")
     image = _decoding(lambda: Image.open(io.BytesIO(data), formats=FORMATS), data, name)
     size = image.size
-    if size[0] * size[1] > MAX_PIXELS:
+    if size[0] * size[1] > _most_pixels():
         raise InputError(_huge(name, f"is {size[0]}x{size[1]} pixels"))
     if at_least is not None:
         image.draft(None, (at_least, at_least))
@@ -118,8 +125,12 @@ def _decoding(step: Callable[[], T], data: bytes, name: str) -> T:
         raise InputError(f"{name} is broken: {reason[0][:120] if reason else type(error).__name__}; replace it") from None
 
 
+def _most_pixels() -> int:
+    return min(MAX_PIXELS, public.LIMITS.upload_pixels) if public.is_public() else MAX_PIXELS
+
+
 def _huge(name: str, what: str) -> str:
-    return f"{name} {what}, above the limit of {MAX_PIXELS // 1_000_000} megapixels; make it smaller"
+    return f"{name} {what}, above the limit of {_most_pixels() // 1_000_000} megapixels; make it smaller"
 
 
 def _what_it_is(data: bytes) -> str:

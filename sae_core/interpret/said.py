@@ -30,7 +30,7 @@ def said_folder(store: Store, run_id: str) -> Path:
     if not RUN_ID.fullmatch(run_id):
         raise InputError(f"{run_id[:40]!r} is no run's id; `ls` lists the runs, such as run-0123456789abcdef")
     try:
-        key = str(json.loads((store.root / "runs" / run_id / "run.json").read_text(encoding="utf-8"))["keys"]["train"])
+        key = str(json.loads((store.run_folder(run_id) / "run.json").read_text(encoding="utf-8"))["keys"]["train"])
     except FileNotFoundError:
         raise InputError(f"no run {run_id} in {store.root}; `ls` lists the runs") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

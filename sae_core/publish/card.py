@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol
 
 from sae_core.config import RunConfig, dump_yaml, sparsity
-
-
-class Run(Protocol):
-    """What publication needs to know of a run (a `pipeline.Run`): by node, the artifacts' keys and folders."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def config(self) -> RunConfig: ...
-    @property
-    def metrics(self) -> Mapping[str, float]: ...
-    @property
-    def keys(self) -> Mapping[str, str]: ...
-    @property
-    def paths(self) -> Mapping[str, Path]: ...
-
+from sae_core.publish.data import data_table
+from sae_core.publish.licences import NOT_STATED, NOTHING, Licences
+from sae_core.publish.metadata import metadata
+from sae_core.publish.portable import portable
+from sae_core.publish.run import Run as Run
 
 BUNDLED_NOTE = (
     "**The images were embedded with the bundled demo model**, a small CLIP trained on this project's drawn world. It is a "
@@ -31,8 +19,8 @@ BUNDLED_NOTE = (
 
 LOAD = """```python
 import sae_core as sc
-sae = sc.load_sae("dictionary")  # the folder beside this file
-z = sae.encode(x)  # x: float32 [n, d], raw CLIP image embeddings
+sae = sc.load_sae("{where}")
+z = sae.encode(x)  # x: float32 [n, {d}], raw image embeddings of {encoder}; z: float32 [n, {m}]
 ```"""
 LIMITS = (
     "Names of latents, where there are any, were given by the same CLIP that made the features and are scored by it: read "
@@ -43,28 +31,65 @@ CONTROLS = (
     "Controls on the same images: every embedding replaced by the mean; as many principal components as the dictionary has "
     "latents an image (L0); a random dictionary of the same width and L0 whose encoder alone is trained."
 )
+CONVENTION = (
+    "R² = 1 - Σ‖x - x̂‖² / Σ‖x - x̄‖² over held-out images, x the raw CLIP embedding and x̄ the vector mean of the evaluated "
+    "split; the uncentred one divides by Σ‖x‖² and flatters. L0 is the mean number of latents with z > 0 an image."
+)
+DELTA = (
+    "Delta is accuracy through the dictionary minus accuracy of CLIP on the same held-out images; its interval is a 95 % "
+    "percentile bootstrap that resamples near-duplicate images together."
+)
 
 
-def model_card(run: Run) -> str:
-    """The card as Markdown. Numbers that the run has not measured are left out, never guessed."""
+def model_card(run: Run, *, licences: Licences = NOTHING, repo: str | None = None) -> str:
+    """The card as Markdown with its front matter. Numbers that the run has not measured are left out, never guessed.
+
+    Args:
+        licences: what the publisher states; what is not stated is said to be so.
+        repo: the Hub's repository it is for; None for a folder.
+    """
     config, metrics = run.config, run.metrics
+    load = LOAD.format(where=f"hf://{repo}" if repo else "dictionary", **_sizes(run))
     parts = [
+        f"---\n{metadata(config, metrics, licences)}\n---",
         f"# {config.name}: a sparse autoencoder on CLIP image embeddings",
         _what(config),
         BUNDLED_NOTE if config.clip.model == "bundled" and embeds(config) else "",
+        "## Load it",
+        load,
+        f"`python -m sae_core import hf://{repo}` brings dictionary, names and evaluation back into the lab." if repo else "",
         "## Reconstruction on held-out images",
         _quality(metrics),
+        CONVENTION,
         "## What it costs CLIP",
         _domains(config, metrics),
-        "## Load it",
-        LOAD,
+        "## Training data and splits",
+        data_table(run, licences),
+        "## Licence",
+        _licence(config, licences),
         "## Limits",
         LIMITS,
         "## Configuration",
-        f"```yaml\n{dump_yaml(config)}```",
+        f"```yaml\n{dump_yaml(portable(config))}```",
         "Artifacts: " + ", ".join(f"`{key}`" for name, key in run.keys.items() if ":" not in name),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _sizes(run: Run) -> dict[str, object]:
+    """d, m and encoder of the dictionary, for the lines that load it."""
+    if "train" not in run.paths:
+        return {"d": "d", "m": run.config.sae.width, "encoder": "the run's CLIP"}
+    said = json.loads((run.paths["train"] / "config.json").read_text(encoding="utf-8"))
+    return {"d": said["d"], "m": said["m"], "encoder": said.get("encoder") or "the run's CLIP"}
+
+
+def _licence(config: RunConfig, licences: Licences) -> str:
+    lines = [f"- The dictionary and the tables here: {licences.dictionary or NOT_STATED}."]
+    lines += [
+        f"- Images of {domain}, none of which are here: {licences.of(config, domain) or NOT_STATED}." for domain in config.data
+    ]
+    return "\n".join(lines)
 
 
 def embeds(config: RunConfig) -> bool:
@@ -113,4 +138,4 @@ def _domains(config: RunConfig, metrics: Mapping[str, float]) -> str:
             rows.append(f"| {' | '.join(cells)} |")
     columns = ["domain", "measure", "CLIP", "CLIP+SAE", "delta [95 % CI]", "mean ablation", "PCA", "random dictionary", "n"]
     head = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    return "\n".join([*head, *rows, "", CONTROLS]) if rows else "Not measured."
+    return "\n".join([*head, *rows, "", DELTA, "", CONTROLS]) if rows else "Not measured."

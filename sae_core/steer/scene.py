@@ -1,4 +1,7 @@
-"""One image, one recipe, everything it changes; a page opens the scene once and steers in it again and again."""
+"""One image, one recipe, everything it changes; a page opens the scene once and steers in it again and again.
+
+The image may be one of the data (`steer_row`), or a picture that is not among them (`steer_subject` of a `stranger`).
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,11 @@ from sae_core.interpret.evidence import rows_in_order
 from sae_core.interpret.naming import random_directions
 from sae_core.interpret.records import Names
 from sae_core.sae.architectures import SAE
-from sae_core.steer.edits import Recipe, advice, apply, check, codes, resolve
+from sae_core.steer.edits import Recipe, advice, check, codes, resolve
 from sae_core.steer.effects import Sweep, Verdict, jaccard, label_curves, nearest, probabilities, specificity, sweep
 from sae_core.steer.labels import Labels
 from sae_core.steer.result import FORMAT, Steered
+from sae_core.steer.subject import Control, Subject, steered_to
 from sae_core.steer.units import logit_scale_of
 from sae_core.store import Inputs
 
@@ -62,6 +66,28 @@ class SteeringScene:
         """τ of the CLIP behind a row of the activation store."""
         return logit_scale_of(self.embeddings[str(self.activations.images["domain"].iloc[row])])
 
+    def code(self, subject: Subject) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The latents that an image fires, strongest first, and their activations."""
+        if subject.about["row"] is not None:
+            return self.activations.row(int(subject.about["row"]))
+        z = np.asarray(self.sae.encode(subject.x[None]), dtype=np.float32)[0]
+        order = np.argsort(-z, kind="stable")[: int((z > 0).sum())]
+        return order, z[order]
+
+    def maxima(self, recipe: Recipe) -> NDArray[np.float64]:
+        """Each latent's maximum, float64 [m]; the recipe's own where it has them. InputError for a recipe of another SAE."""
+        maxima = self.activations.maxima.astype(np.float64)
+        check(recipe, self.sae)
+        for edit in recipe.edits:
+            maxima[edit.latent] = recipe.maxima.get(edit.latent, maxima[edit.latent])
+        check(recipe, self.sae, maxima)
+        return maxima
+
+    def subject(self, row: int) -> Subject:
+        """An image of the data, ready to be steered."""
+        where = self.activations.images.iloc[row]
+        return Subject(self.x[row], self.logit_scale(row), _image(row, self), int(where["group"]))
+
 
 def steer_row(
     row: int,
@@ -72,30 +98,44 @@ def steer_row(
     random: int,
     neighbours: int,
 ) -> Steered:
-    """Steer one row of the activation store and measure everything.
+    """Steer one row of the activation store and measure everything; see `steer_subject`."""
+    return steer_subject(scene.subject(row), recipe, scene, labels, strengths, random, neighbours)
+
+
+def steer_subject(
+    subject: Subject,
+    recipe: Recipe,
+    scene: SteeringScene,
+    labels: Labels,
+    strengths: Sequence[float],
+    random: int,
+    neighbours: int,
+    control: Control = "edited",
+) -> Steered:
+    """Steer one image and measure everything.
 
     Args:
-        row: of the activation store.
+        subject: the image, such as `scene.subject(row)`.
         recipe: with `maxima` for its edited latents.
-        scene: what the run made.
-        labels: whose probabilities are followed; none gives no curves and no verdict.
+        scene: the opened inputs.
+        labels: from `labels_of`; fewer than two of them give no curves and no verdict.
         strengths: of the sweep, multiples of the edited latents' maxima.
         random: number of random directions of equal norm.
         neighbours: how many nearest images to show.
+        control: what labels, nearest images and collateral are of; curves and verdict are the edit's whatever it is.
+
+    Raises:
+        InputError: a recipe that does not go with the dictionary.
     """
-    maxima = scene.activations.maxima.astype(np.float64)
-    check(recipe, scene.sae)
-    for edit in recipe.edits:
-        maxima[edit.latent] = recipe.maxima.get(edit.latent, maxima[edit.latent])
-    check(recipe, scene.sae, maxima)
-    x, logit_scale = scene.x[row], scene.logit_scale(row)
-    after = apply(x[None], recipe, scene.sae, maxima)[0]
+    maxima = scene.maxima(recipe)
+    x = subject.x
+    after = steered_to(x, recipe, scene.sae, maxima, control)
     result: dict[str, Any] = {
         "format": FORMAT,
-        **_image(row, scene),
+        **subject.about,
         "notes": advice(recipe),
         "controls": CONTROLS,
-        "logit_scale": logit_scale,
+        "logit_scale": subject.logit_scale,
     }
     result["edits"] = _edits(x, recipe, scene, maxima)
     result["cosine"] = float(unit(x[None])[0] @ unit(after[None])[0])
@@ -105,11 +145,11 @@ def steer_row(
         rng = np.random.default_rng(recipe.seed)
         directions = random_directions("isotropic", random, scene.x, rng)
         swept = sweep(x, recipe, scene.sae, maxima, strengths, directions)
-        curves, verdict = label_curves(swept, labels.names, labels.texts, logit_scale)
+        curves, verdict = label_curves(swept, labels.names, labels.texts, subject.logit_scale)
         judged = _judged(verdict, swept)
     result.update(judged)
-    result["labels"] = _before_after(x, after, labels, logit_scale)
-    table, changed = _neighbours(row, after, recipe, scene, neighbours)
+    result["labels"] = _before_after(x, after, labels, subject.logit_scale)
+    table, changed = _neighbours(subject, after, recipe, scene, neighbours)
     result.update(changed)
     result.update(_collateral(x, after, recipe, scene, maxima))
     return Steered(recipe, curves, table, result)
@@ -167,14 +207,14 @@ def _before_after(x: NDArray[np.float32], after: NDArray[np.float32], labels: La
 
 
 def _neighbours(
-    row: int, after: NDArray[np.float32], recipe: Recipe, scene: SteeringScene, count: int
+    subject: Subject, after: NDArray[np.float32], recipe: Recipe, scene: SteeringScene, count: int
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     images = scene.activations.images
     groups = images["group"].to_numpy(np.int64)
     edits, _ = resolve(recipe.edits)
     found, parts, means = [], [], []
-    for side, point in (("before", scene.x[row]), ("after", after)):
-        rows, cosines = nearest(point, scene.units, groups, count, without=int(groups[row]))
+    for side, point in (("before", subject.x), ("after", after)):
+        rows, cosines = nearest(point, scene.units, groups, count, without=subject.group)
         activation = [_activation(scene.activations, int(r), edits[0].latent) if edits else 0.0 for r in rows]
         table = images.loc[rows, ["row", "domain", "image", "label"]].reset_index(drop=True)
         found.append(rows)

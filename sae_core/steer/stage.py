@@ -20,6 +20,7 @@ from sae_core.steer.labels import Labels, labels_of
 from sae_core.steer.rating import Start, rate
 from sae_core.steer.result import Steered
 from sae_core.steer.scene import SteeringScene, steer_row
+from sae_core.steer.subject import Subject
 from sae_core.steer.units import train_maxima as train_maxima
 from sae_core.store import Inputs
 
@@ -112,29 +113,33 @@ def _recipe(config: SteerConfig, row: int, scene: SteeringScene, labels: Labels)
 
 
 def default_edit(
-    row: int, scene: SteeringScene, labels: Labels, strengths: Sequence[float], random: int, seed: int
+    image: int | Subject, scene: SteeringScene, labels: Labels, strengths: Sequence[float], random: int, seed: int
 ) -> tuple[Edit, str]:
     """Clamp to twice its maximum the latent that has most effect on this image beyond random directions, a named one if any has.
 
     The image's own strongest latent would be a poor example: what it stands for is in the image already, and nothing is left to
     gain. Where there are no labels to judge by, it is the image's strongest named latent, else its strongest.
 
+    Args:
+        image: a row of the activation store, or what `scene.subject` and `stranger` give.
+
     Returns: the edit, and a line on how it was chosen and how many others would not have done.
 
     Raises:
         InputError: every latent is dead.
     """
+    subject = scene.subject(image) if isinstance(image, int) else image
     candidates = np.sort(scene.activations.strongest(MOST_TRIED))
     if not len(candidates):
         raise InputError("every latent of this dictionary is dead, so there is nothing to steer; train another dictionary")
     named = np.array([scene.names.label(int(latent)) is not None for latent in candidates])
     if len(labels.names) < 2:
-        own, _ = scene.activations.row(row)
+        own, _ = scene.code(subject)
         of_image = [int(j) for j in own if scene.names.label(int(j)) is not None] or [int(j) for j in own]
         best = (of_image or [int(j) for j in scene.activations.strongest(1)])[0]
         return Edit(latent=best, op="clamp", value=DEFAULT_STRENGTH), "the image's strongest latent, a named one if any is"
     maxima = np.array(list(train_maxima(scene.activations, candidates.tolist()).values()))
-    start = Start(scene.x[row], labels.names, labels.texts, scene.logit_scale(row))
+    start = Start(subject.x, labels.names, labels.texts, subject.logit_scale)
     rated = rate(candidates, maxima, [start], scene.sae, strengths, random, seed)
     steers = (rated["verdict"] == "steerable").to_numpy()
     # In this order: steerable and named, steerable, named, any; among equals the most effect beyond random.

@@ -94,6 +94,7 @@ def test_failed_requests_are_answered_in_one_line_and_the_next_is_served(job: di
     assert last["setting"] == {"precision": "fp32"}
 
 
+@pytest.mark.alone
 def test_calibration_keeps_the_fastest_setting_that_works(job: dict[str, Any]) -> None:
     import time
 
@@ -183,6 +184,7 @@ print(json.dumps(Session({"x": Hungry}).op_memory(n=3, **json.loads(sys.argv[1])
 @pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="no /proc/self/clear_refs to reset the peak of memory with"
 )
+@pytest.mark.alone
 def test_memory_counts_what_training_adds(job: dict[str, Any]) -> None:
     # In a process of its own, as in the benchmark: what this one has freed would be used again, and nothing would grow.
     request = json.dumps({**job, "peer": "x", "m": 128})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from benchmarks import steering, tables
 from sae_core.evaluate.metrics import unit
@@ -36,6 +37,7 @@ def test_the_readme_has_a_place_for_the_table() -> None:
     assert text.count("<!-- begin steering -->") == text.count("<!-- end steering -->") == 1
 
 
+@pytest.mark.alone
 def test_seconds_are_of_some_latents_and_extrapolated() -> None:
     m, d, labels, *times = steering.seconds(512, 16, 5)
     assert (m, d, labels) == ("512", "16", "5")

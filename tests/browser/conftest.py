@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,17 +14,6 @@ from benchmarks.chromium import ARGUMENTS, CHROMIUM, Server, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
-
-ROOT = Path(__file__).parents[2]
-TINY = [
-    "name=tiny",
-    "data.sketch.n=320",
-    "data.photo.n=320",
-    "sae.width=64",
-    "sae.architecture.k=6",
-    "sae.batch_size=64",
-    "sae.steps=200",
-]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,7 +38,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A visitor of their own: no cookies, no storage."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(300_000)
     yield context
     context.close()
 
@@ -85,25 +73,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with one small finished run, made through the pipeline."""
-    cache = tmp_path_factory.mktemp("tiny") / "cache"
-    sc.run(ROOT / "configs" / "demo.yaml", cache=cache, overrides=TINY)
-    return cache
+def tiny(demo_cache: Path) -> Path:
+    """A cache with one small finished run. Shared: a test that changes it takes a copy."""
+    return demo_cache
 
 
 @pytest.fixture(scope="session")
-def two_runs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small run with its verdicts and its map of directions, and another one, called `other`, of other latents."""
-    cache = tmp_path_factory.mktemp("two") / "cache"
-    shutil.copytree(tiny, cache)
-    store = sc.Store(cache)
-    other = sc.load_config(ROOT / "configs" / "demo.yaml", [*TINY, "name=other", "sae.seed=1", "sae.width=48"])
-    sc.pipeline.run("collect", other, store)
-    config = sc.load_config(ROOT / "configs" / "demo.yaml", [*TINY, "geometry.draws=200"])
-    for stage in ("interpret", "visualize", "geometry", "directions"):
-        sc.pipeline.run(stage, config, store)
-    return cache
+def two_runs(judged_cache: Path) -> Path:
+    """The small run with its verdicts and its map of directions, and another one, `photo only`, of other latents."""
+    return judged_cache
 
 
 @pytest.fixture(scope="session")
@@ -130,11 +108,10 @@ def fresh_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def small_run(two_runs: Path) -> sc.pipeline.Recorded:
     """The run of `two_runs` that has everything."""
-    store = sc.Store(two_runs)
-    return next(run for run in sc.pipeline.runs(store) if "geometry" in run.open(store).outcomes)
+    return next(run for run in sc.pipeline.runs(sc.Store(two_runs)) if run.name == "small")
 
 
 @pytest.fixture(scope="session")
 def other_run(two_runs: Path) -> sc.pipeline.Recorded:
     """The run of `two_runs` with another dictionary."""
-    return next(run for run in sc.pipeline.runs(sc.Store(two_runs)) if run.name == "other")
+    return next(run for run in sc.pipeline.runs(sc.Store(two_runs)) if run.name == "photo only")

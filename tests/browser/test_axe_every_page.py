@@ -36,7 +36,7 @@ def faults(page: Page) -> list[str]:
 def visitor(browser: Browser, scheme: str) -> Iterator[Page]:
     """Who prefers this colour scheme, and no motion: what fades in has not the contrast it will have."""
     context = browser.new_context(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(300_000)
     yield context.new_page()
     context.close()
 

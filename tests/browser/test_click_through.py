@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sae_core as sc
+from benchmarks.chromium import PAINTED, settled
+from tests.browser.waiting import PATIENCE, expect, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
-
-MINUTES = 60_000
 
 
 def fill(page: Page, label: str, value: str) -> None:
@@ -20,6 +20,7 @@ def fill(page: Page, label: str, value: str) -> None:
     box.fill(value)
     box.press("Enter")
     settled(page)
+    expect(box).to_have_value(value, timeout=PATIENCE)
 
 
 def choose(page: Page, label: str, option: str) -> None:
@@ -28,12 +29,6 @@ def choose(page: Page, label: str, option: str) -> None:
     box.fill(option)
     page.get_by_role("option", name=option, exact=True).click()
     settled(page)
-
-
-def settled(page: Page) -> None:
-    """Wait until the script has run."""
-    page.wait_for_timeout(300)
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
 
 
 def text_of(page: Page) -> str:
@@ -71,8 +66,8 @@ def test_from_an_empty_cache_to_a_steered_image(
     page.close()  # and so does another tab
 
     page = visit(url + "/train")
-    page.get_by_text("Trained: tiny").wait_for(timeout=3 * MINUTES)
-    page.get_by_role("button", name="Stop").wait_for(state="detached", timeout=3 * MINUTES)
+    page.get_by_text("Trained: tiny").wait_for(timeout=2 * PATIENCE)
+    page.get_by_role("button", name="Stop").wait_for(state="detached", timeout=2 * PATIENCE)
     store = sc.Store(cache)
     (run,) = sc.pipeline.runs(store)
     plain = {name for name, node in sc.pipeline.plan(run.config).items() if node.stage.name not in sc.pipeline.ON_REQUEST}
@@ -110,20 +105,18 @@ def steer(page: Page) -> None:
 
 
 def test_a_link_opens_the_latent_it_names(
-    tmp_path: Path, serve: Callable[[Path], str], visit: Callable[[str], Page], tiny: Path
+    app: str, visit: Callable[[str], Page], two_runs: Path, other_run: sc.pipeline.Recorded
 ) -> None:
-    store = sc.Store(tiny)
-    (run,) = sc.pipeline.runs(store)
-    latent = int(run.open(store).load("collect").alive()[0])
-    page = visit(f"{serve(tiny)}/latent?run={run.id}&latent={latent}")
+    run = other_run
+    latent = int(run.open(sc.Store(two_runs)).load("collect").alive()[0])
+    page = visit(f"{app}/latent?run={run.id}&latent={latent}")
+    page.get_by_role("heading", name=re.compile(rf"Latent {latent}\b")).wait_for()
     settled(page)
-    assert re.search(rf"\b{latent}\b", text_of(page))
     assert f"latent={latent}" in page.url
     assert f"run={run.id}" in page.url
     page.get_by_test_id("stSidebarUserContent").get_by_role("link", name="Overview").click()
     page.get_by_role("heading", name="Sketch SAE Lab").wait_for()
-    settled(page)
-    assert f"run={run.id}" in page.url, "the run stays in the address across pages"
+    page.wait_for_url(lambda url: "/latent" not in url and f"run={run.id}" in url)  # it stays in the address across pages
 
 
 def test_stopping_keeps_what_was_done_and_resuming_goes_on_from_there(
@@ -132,12 +125,12 @@ def test_stopping_keeps_what_was_done_and_resuming_goes_on_from_there(
     cache = tmp_path / "cache"
     page = visit(serve(cache))
     train_a_tiny_one(page, steps=500_000)
-    page.get_by_text("training the dictionary").first.wait_for(timeout=2 * MINUTES)
-    page.wait_for_timeout(3000)
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Resume").wait_for(timeout=MINUTES)
-    assert "Stopped." in text_of(page)
+    page.get_by_text("training the dictionary").first.wait_for(timeout=2 * PATIENCE)
     store = sc.Store(cache)
+    until(page, lambda: [job for job in sc.jobs.all_jobs(store) if job.stage == "train" and job.step > 0], "a step of training")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    page.get_by_text("Stopped.").first.wait_for()
     (run,) = sc.pipeline.runs(store)
     (stopped,) = sc.jobs.all_jobs(store)
     assert (stopped.state, stopped.stage) == ("cancelled", "train")
@@ -146,27 +139,27 @@ def test_stopping_keeps_what_was_done_and_resuming_goes_on_from_there(
     assert not store.has(run.keys["train"])
 
     page.get_by_role("button", name="Resume").click()
-    page.get_by_role("button", name="Stop").wait_for(timeout=MINUTES)
-    page.get_by_text("training the dictionary").first.wait_for(timeout=2 * MINUTES)
+    page.get_by_role("button", name="Stop").wait_for()
+    page.get_by_text("training the dictionary").first.wait_for(timeout=2 * PATIENCE)
+    until(page, lambda: sc.jobs.read(store, stopped.id).events("train"), "an event of the resumed training")
     (resumed,) = sc.jobs.all_jobs(store)
     assert resumed.events("train")[0]["step"] >= stopped.step
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Resume").wait_for(timeout=MINUTES)
+    page.get_by_role("button", name="Resume").wait_for()
 
 
 def test_thumbnails_are_buttons_for_the_keyboard_and_their_pictures_are_files(
-    serve: Callable[[Path], str], visit: Callable[[str], Page], tiny: Path
+    app: str, visit: Callable[[str], Page], small_run: sc.pipeline.Recorded
 ) -> None:
-    page = visit(serve(tiny) + "/gallery")
-    settled(page)
+    page = visit(f"{app}/gallery?run={small_run.id}")
     first = page.locator("button[data-at]").first
     first.wait_for()
     assert first.get_attribute("aria-label")
     pictures = page.locator("button[data-at] img")
-    page.wait_for_function("[...document.querySelectorAll('*')].length > 0")
+    page.wait_for_function(PAINTED, arg=["button[data-at] img", 8])
+    assert pictures.count() >= 8
     assert all("/media/" in str(pictures.nth(i).get_attribute("src")) for i in range(pictures.count()))
-    page.wait_for_timeout(500)
-    assert pictures.first.evaluate("image => image.complete && image.naturalWidth > 0")
+    settled(page)
     first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")

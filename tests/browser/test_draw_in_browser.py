@@ -14,8 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.chromium import settled
+from tests.browser.waiting import stay
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+    from sae_core.pipeline import Recorded
 
 Points = list[tuple[float, float]]
 CIRCLE: Points = [(0.5 + 0.33 * math.cos(i * math.pi / 20), 0.5 + 0.33 * math.sin(i * math.pi / 20)) for i in range(41)]
@@ -77,10 +82,7 @@ def strangers(page: Page, url: str) -> Iterator[list[str]]:
     yield found
 
 
-def test_a_circle_and_a_grid_with_the_mouse(
-    serve: Callable[[Path], str], context: BrowserContext, tiny: Path, tmp_path: Path
-) -> None:
-    url = serve(tiny)
+def test_a_circle_and_a_grid_with_the_mouse(app: str, small_run: Recorded, context: BrowserContext, tmp_path: Path) -> None:
     page = context.new_page()
     broken: list[str] = []
     missing: list[str] = []
@@ -89,8 +91,8 @@ def test_a_circle_and_a_grid_with_the_mouse(
         "response",
         lambda response: missing.append(response.url) if response.status == 404 and "/media/" in response.url else None,
     )
-    with strangers(page, url) as elsewhere:
-        page.goto(url + "/draw")
+    with strangers(page, app) as elsewhere:
+        page.goto(f"{app}/draw?run={small_run.id}")
         page.locator("canvas").wait_for()
         blank = paper(page)
         draw(page, CIRCLE)
@@ -105,7 +107,7 @@ def test_a_circle_and_a_grid_with_the_mouse(
         # Exactly back and forth, with buttons and keys.
         page.get_by_role("button", name="Undo").click()
         answered(page, shown=False)
-        assert page.get_by_text("Draw something: a circle").is_visible()
+        page.get_by_text("Draw something: a circle").wait_for()
         page.keyboard.press("Control+Shift+z")
         answered(page)
         page.get_by_role("status").get_by_text("Redone. 1 stroke.").wait_for()
@@ -137,7 +139,7 @@ def test_a_circle_and_a_grid_with_the_mouse(
         for _ in GRID:  # its strokes are undone one by one: the eraser's first, then the grid's
             page.keyboard.press("Control+z")
         answered(page)
-        assert page.get_by_role("status").get_by_text("Undone. 1 stroke.").is_visible()
+        page.get_by_role("status").get_by_text("Undone. 1 stroke.").wait_for()
 
         # What is taken away is the drawing.
         for name in ("PNG", "SVG"):
@@ -165,16 +167,15 @@ def test_a_circle_and_a_grid_with_the_mouse(
         assert broken == []
 
 
-def test_drawing_with_a_finger_on_a_phone(serve: Callable[[Path], str], browser: Browser, tiny: Path) -> None:
+def test_drawing_with_a_finger_on_a_phone(app: str, small_run: Recorded, browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=3)
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(300_000)
     page = context.new_page()
-    page.goto(serve(tiny) + "/draw")
+    page.goto(f"{app}/draw?run={small_run.id}")
     canvas = page.locator("canvas")
-    canvas.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
-    box = canvas.bounding_box()
-    assert box is not None
+    canvas.wait_for()
+    settled(page)
+    box = stay(canvas)
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
     assert canvas.evaluate("canvas => canvas.width >= 3 * canvas.clientWidth - 3"), "crisp on a dense screen"
@@ -206,12 +207,12 @@ def test_drawing_with_a_finger_on_a_phone(serve: Callable[[Path], str], browser:
 
 
 def test_a_real_sketch_is_uploaded_and_drawn_on(
-    serve: Callable[[Path], str], visit: Callable[[str], Page], tiny: Path, shared_data: Path
+    app: str, small_run: Recorded, visit: Callable[[str], Page], shared_data: Path
 ) -> None:
     sketches = sorted((shared_data / "pacs-subset" / "sketch").glob("*/*.png"))
     if not sketches:
         pytest.skip(f"no PACS sketches in {shared_data}")
-    page = visit(serve(tiny) + "/draw")
+    page = visit(f"{app}/draw?run={small_run.id}")
     page.locator("canvas").wait_for()
     blank = paper(page)
     page.get_by_test_id("stExpander").get_by_text("Start from a picture").click()

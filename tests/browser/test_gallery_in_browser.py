@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import sae_core as sc
 from benchmarks.chromium import PAINTED, settled
+from tests.browser.waiting import CAPTIONS, PATIENCE, captions, expect, other_captions
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -20,10 +21,6 @@ HELD = "document.activeElement.shadowRoot?.activeElement?.dataset.at"
 
 def asked(page: Page, name: str) -> str:
     return parse_qs(urlsplit(page.url).query).get(name, [""])[0]
-
-
-def captions(page: Page) -> list[str]:
-    return page.locator(f"{THUMBS} .caption").all_inner_texts()
 
 
 def test_the_keyboard_goes_through_the_grid_and_the_back_button_returns_to_it(
@@ -43,9 +40,8 @@ def test_the_keyboard_goes_through_the_grid_and_the_back_button_returns_to_it(
     assert went == [23, 0, columns, columns + 1, columns, 0, 0, 1]
     second = captions(page)[1].split(" ")[0]
     page.keyboard.press("Space")
-    page.wait_for_url(re.compile(r"/latent\?"))
-    settled(page)
-    assert asked(page, "latent") == second
+    page.wait_for_url(re.compile(rf"/latent\?.*\blatent={second}\b"))
+    page.get_by_role("heading", name=re.compile(rf"Latent {second}\b")).wait_for()
     page.go_back()
     page.wait_for_url(re.compile("/gallery"))
     page.locator(THUMBS).nth(23).wait_for()
@@ -62,7 +58,7 @@ def test_paging_keeps_the_filter(visit: Callable[[str], Page], app: str, small_r
     first = captions(page)
     page.get_by_role("button", name="Next page").click()
     page.wait_for_url(re.compile("page=2"))
-    settled(page)
+    other_captions(page, first)
     second = captions(page)
     assert set(first).isdisjoint(second)
     assert asked(page, "rate") == "0-0.1"
@@ -76,8 +72,8 @@ def test_a_link_opens_its_latent_and_no_other_and_the_back_button_returns_to_the
     visit: Callable[[str], Page], app: str, small_run: sc.pipeline.Recorded
 ) -> None:
     page = visit(f"{app}/latent?run={small_run.id}&latent=0")
-    settled(page)
-    assert page.get_by_label("Latent", exact=True).input_value() == "0"
+    page.get_by_role("heading", name=re.compile(r"Latent 0\b")).wait_for()
+    expect(page.get_by_label("Latent", exact=True)).to_have_value("0", timeout=PATIENCE)
     page.goto(f"{app}/latent?run={small_run.id}&latent=9")
     page.get_by_role("heading", name=re.compile(r"Latent 9\b")).wait_for()
     page.go_back()
@@ -99,6 +95,7 @@ def test_pictures_come_once_a_visit_and_never_through_the_websocket(
     page.on("websocket", lambda socket: socket.on("framereceived", note))
     page.goto(f"{app}/gallery?run={small_run.id}&per=48")
     page.wait_for_function(PAINTED, arg=[THUMBS + " img", 8])
+    expect(page.locator(THUMBS)).to_have_count(48, timeout=PATIENCE)
     settled(page, 1000)
     sent = sum(len(frame) for frame in received)
     print(f"a gallery page of 48: {sent:,} bytes through the WebSocket")
@@ -111,10 +108,10 @@ def test_pictures_come_once_a_visit_and_never_through_the_websocket(
     first = captions(page)
     page.get_by_role("button", name="Next page").click()
     page.wait_for_url(re.compile("page=2"))
-    settled(page)
+    other_captions(page, first)
     assert sum(len(frame) for frame in received) <= 50_000
     page.get_by_role("button", name="Previous page").click()
+    expect(page.locator(CAPTIONS)).to_have_text(first, use_inner_text=True, timeout=PATIENCE)
     settled(page, 1000)
-    assert captions(page) == first
     pictures = [url for url in asked_for if "/media/" in url]
     assert len(pictures) == len(set(pictures)), "a picture that was shown before is not asked for again"

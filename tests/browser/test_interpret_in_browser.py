@@ -66,7 +66,6 @@ def test_a_job_is_priced_started_stopped_and_resumed_and_its_key_is_found_nowher
 ) -> None:
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
-    context.set_default_timeout(60_000)
     dialogs: list[str] = []
     store = sc.Store(cache)
     before = sc.pipeline.runs(store)[0].id
@@ -80,6 +79,7 @@ def test_a_job_is_priced_started_stopped_and_resumed_and_its_key_is_found_nowher
         return content
 
     page.get_by_text("By a vision model").click()
+    page.get_by_role("combobox", name="Endpoint").wait_for()
     settled(page, 1000)
     pick(page, "Latents", "the strongest")
     fill(page, "spinbutton", "How many", str(LATENTS))
@@ -111,9 +111,9 @@ def test_a_job_is_priced_started_stopped_and_resumed_and_its_key_is_found_nowher
     assert 0 < stopped < LATENTS * CALLS
     assert sc.jobs.read(store, job.id).state == "cancelled"
     page.get_by_role("button", name="Resume").click()
-    page.wait_for_url(lambda url: f"run={before}" not in url, timeout=120_000)
-    settled(page, 1500)
+    page.wait_for_url(lambda url: f"run={before}" not in url)
     page.get_by_text("served by test/seer-served").wait_for()
+    settled(page, 800)
     content = look()
 
     assert len({json.dumps([body["messages"], body["model"]], sort_keys=True) for body in server.bodies}) == server.calls

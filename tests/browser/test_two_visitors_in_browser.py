@@ -11,6 +11,7 @@ import pytest
 
 import sae_core as sc
 from benchmarks.chromium import serving, settled
+from tests.browser.waiting import CAPTIONS, PATIENCE, captions, expect, other_captions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ def public_app(two_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def visitors(browser: Browser) -> Iterator[tuple[Page, Page]]:
     contexts = [browser.new_context(viewport={"width": 1280, "height": 1600}) for _ in range(2)]
     for context in contexts:
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(300_000)
     yield contexts[0].new_page(), contexts[1].new_page()
     for context in contexts:
         context.close()
@@ -42,41 +43,49 @@ def asked(page: Page, name: str) -> str:
 
 def latents_of(page: Page) -> list[str]:
     """The latents on a gallery page, by their captions' first word."""
-    return [text.split(" ")[0] for text in page.locator("button[data-at] .caption").all_inner_texts()]
+    return [text.split(" ")[0] for text in captions(page)]
 
 
-def open_(page: Page, address: str) -> None:
+def open_gallery(page: Page, address: str) -> None:
     page.goto(address)
-    page.wait_for_selector("h1")
-    settled(page, 1000)
+    page.locator(CAPTIONS).first.wait_for()
+    settled(page)
+
+
+def open_latent(page: Page, address: str, latent: int) -> None:
+    page.goto(address)
+    page.get_by_role("heading", name=re.compile(rf"Latent {latent}\b")).wait_for()
+    settled(page)
 
 
 def test_run_filters_and_latent_are_each_visitors_own(
     visitors: tuple[Page, Page], app: str, small_run: sc.pipeline.Recorded, other_run: sc.pipeline.Recorded
 ) -> None:
     one, two = visitors
-    open_(one, f"{app}/gallery?run={small_run.id}")
-    open_(two, f"{app}/gallery?run={other_run.id}")
+    open_gallery(one, f"{app}/gallery?run={small_run.id}")
+    open_gallery(two, f"{app}/gallery?run={other_run.id}")
     assert latents_of(one) != latents_of(two), "the runs have dictionaries of their own"
     before = latents_of(two)
+    page_one = captions(one)
     one.get_by_role("button", name="Next page").click()
-    settled(one, 1000)
+    other_captions(one, page_one)
     first = latents_of(one)
-    open_(two, f"{app}/gallery?run={other_run.id}")
+    open_gallery(two, f"{app}/gallery?run={other_run.id}")
     assert latents_of(two) == before, "the other one is still on page one"
     assert asked(two, "page") in ("", "1")
 
     one.locator("button[data-at]").first.click()
-    one.wait_for_url(re.compile(r"/latent\?"))
+    one.wait_for_url(re.compile(rf"/latent\?.*\blatent={first[0]}\b"))
     two.locator("button[data-at]").nth(3).click()
-    two.wait_for_url(re.compile(r"/latent\?"))
+    two.wait_for_url(re.compile(rf"/latent\?.*\blatent={before[3]}\b"))
     settled(one)
     settled(two)
     assert (asked(one, "run"), asked(one, "latent")) == (small_run.id, first[0])
     assert (asked(two, "run"), asked(two, "latent")) == (other_run.id, before[3])
     for page in visitors:  # whatever the sidebar leads to is still one's own
         page.get_by_test_id("stSidebarUserContent").get_by_role("link", name="Overview").click()
-        page.wait_for_url(lambda url: "/latent" not in url)
+        page.wait_for_url(lambda url: "/latent" not in url and "run=" in url)
+        page.get_by_role("heading", level=1, name="Sketch SAE Lab").wait_for()
         settled(page)
     assert [asked(one, "run"), asked(two, "run")] == [small_run.id, other_run.id]
 
@@ -87,14 +96,17 @@ def test_a_strangers_bookmark_is_seen_by_nobody_else(
     latent = int(small_run.open(sc.Store(two_runs)).load("collect").strongest(1)[0])
     address = f"{public_app}/latent?run={small_run.id}&latent={latent}"
     one, two = visitors
-    open_(one, address)
-    open_(two, address)
+    open_latent(one, address, latent)
+    open_latent(two, address, latent)
     one.get_by_role("button", name="Bookmark", exact=False).first.click()
     one.get_by_role("button", name="Bookmarked").wait_for()
+    here = two.get_by_role("heading", name=re.compile(rf"Latent {latent}\b"))
     two.get_by_role("button", name="Next").click()
-    settled(two, 1000)
+    here.wait_for(state="detached")
     two.get_by_role("button", name="Previous").click()
-    settled(two, 1000)
+    here.wait_for()
+    settled(two)
     assert asked(two, "latent") == str(latent)
+    expect(two.get_by_role("button", name=re.compile("Bookmark$"))).to_be_visible(timeout=PATIENCE)
     assert two.get_by_role("button", name="Bookmarked").count() == 0
     assert not sc.load_marks(sc.Store(two_runs), small_run.id).bookmarked, "a public app writes nothing that is shared"

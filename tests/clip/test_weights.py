@@ -39,6 +39,7 @@ def test_the_tag_decides_quick_gelu() -> None:
     assert find_weights("ViT-B-32", "openai").id == find_weights("ViT-B/32", "OpenAI").id == "ViT-B-32/openai"
 
 
+@pytest.mark.alone
 def test_offline_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(weights, "is_present", lambda weights: False)
@@ -52,6 +53,7 @@ def test_offline_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert part in line
 
 
+@pytest.mark.alone
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(weights, "is_present", lambda weights: False)

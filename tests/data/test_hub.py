@@ -290,6 +290,7 @@ def test_unreachable_data_is_one_line_with_the_alternative(tmp_path: Path, name:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.alone
 def test_a_silent_network_is_given_up_on() -> None:
     began = time.perf_counter()
     reason, commit = hub.within(0.1, lambda: (time.sleep(5), (None, "never"))[1])

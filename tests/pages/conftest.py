@@ -1,8 +1,7 @@
-"""Caches that the page tests look at: an empty one, and the demo's, made small, once a session, through the pipeline."""
+"""The pages on a cache: an empty one, the small demo's, or that with a sweep."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,33 +11,7 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-import sae_core as sc
-
 ROOT = Path(__file__).parents[2]
-SMALL = [
-    "name=small",
-    "data.sketch.n=320",
-    "data.photo.n=320",
-    "sae.width=128",
-    "sae.architecture.k=8",
-    "sae.batch_size=128",
-    "sae.steps=150",
-    "evaluate.bootstrap=100",
-    "interpret.random_directions=50",
-    "steer.random_directions=4",
-    "visualize.latents.strongest=2",
-]
-
-
-def small_config() -> sc.RunConfig:
-    """The demo, small enough to be made within seconds."""
-    return sc.load_config(ROOT / "configs" / "demo.yaml", SMALL)
-
-
-def swept_config() -> sc.RunConfig:
-    """A grid over the small demo: two dictionaries, two PCAs, k-means."""
-    grid = ["name=small grid", "sweep.architecture=[topk, pca, kmeans]", "sweep.k=[4, 8]"]
-    return sc.load_config(ROOT / "configs" / "demo.yaml", [*SMALL, *grid])
 
 
 @pytest.fixture(autouse=True)
@@ -63,39 +36,6 @@ def own_main_module() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
-
-
-@pytest.fixture(scope="session")
-def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with one finished run. Shared: tests only read it."""
-    cache = tmp_path_factory.mktemp("demo") / "cache"
-    sc.run(small_config(), cache=cache)
-    return cache
-
-
-@pytest.fixture(scope="session")
-def sweep_cache(demo_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's cache with a small sweep of its data. Shared: tests only read it."""
-    cache = tmp_path_factory.mktemp("sweep") / "cache"
-    shutil.copytree(demo_cache, cache)
-    sc.run(swept_config(), cache=cache, stage="sweep")
-    return cache
-
-
-@pytest.fixture(scope="session")
-def judged_cache(demo_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's cache with its geometry and map of directions, and those of a dictionary that saw photos alone.
-
-    Shared: tests only read it.
-    """
-    cache = tmp_path_factory.mktemp("judged") / "cache"
-    shutil.copytree(demo_cache, cache)
-    config = small_config()
-    sae = config.sae.model_copy(update={"domains": ("photo",)})
-    for one in (config, config.model_copy(update={"name": "photo only", "sae": sae})):
-        for stage in ("geometry", "directions", "scan"):
-            sc.run(one, cache=cache, stage=stage)
-    return cache
 
 
 @pytest.fixture
@@ -125,7 +65,7 @@ def open_page() -> Callable[..., AppTest]:
     """Opens a page of the app, sidebar and all: `open_page("train", run=...)`."""
 
     def open_(name: str = "overview", **query: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
         for key, value in query.items():
             app.query_params[key] = value
         app.run()

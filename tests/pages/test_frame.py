@@ -13,7 +13,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
-from tests.pages.conftest import small_config, words
+from tests.caches import small_config
+from tests.pages.conftest import words
 
 Open = Callable[..., AppTest]
 

@@ -41,7 +41,8 @@ def whole(have: sc.pipeline.Run) -> pd.DataFrame:
     """Every latent that fires, as the core has them."""
     acts = have.load("collect")
     classes = {domain: have.load(f"manifest:{domain}").classes for domain in acts.domains}
-    table = sc.latent_table(acts, have.load("interpret"), have.load("geometry"), classes=classes)
+    scan = have.load("scan").table
+    table = sc.latent_table(acts, have.load("interpret"), have.load("geometry"), classes=classes, scan=scan)
     return table[table["group"] != "dead"]
 
 
@@ -179,8 +180,10 @@ def test_a_text_sorts_by_its_cosine(shown: Open) -> None:
     assert found["likeness"].is_monotonic_decreasing
     assert found["likeness"].between(-1, 1).all()
     assert "by likeness to “spiral”" in words(app)
+    assert "never read" not in words(app)
     other = rows(app.text_input(key="gallery-search").set_value("fish").run())
     assert list(other["latent"]) != list(found["latent"])
+    assert "never read “zeppelin”" in words(app.text_input(key="gallery-search").set_value("zeppelin spiral").run())
     assert "likeness" not in rows(app.text_input(key="gallery-search").set_value("").run())
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 import sae_core as sc
-from pages._ui import bits, session, steering
+from pages._ui import bits, session
+from pages._ui.steer import opened, state
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,16 +23,16 @@ def test_csv_round_trips_numbers_and_makes_formulas_inert() -> None:
 
 
 def test_a_slider_at_rest_edits_nothing() -> None:
-    slider = steering.Slider(latent=7, name="spiral", maximum=2.0, rest=0.5)
+    slider = state.Slider(latent=7, name="spiral", maximum=2.0, rest=0.5)
     assert slider.title == "latent 7: spiral"
     assert slider.edit("clamp", 0.5) is None
     assert slider.edit("clamp", 0.5 + 1e-9) is None, "a float's rounding is no move"
     assert slider.edit("add", 0.0) is None
-    assert steering.Slider(7, None, 2.0, 0.0).edit("ablate", 3.0) is None, "it is off already"
+    assert state.Slider(7, None, 2.0, 0.0).edit("ablate", 3.0) is None, "it is off already"
 
 
 def test_a_slider_speaks_in_multiples_of_the_maximum() -> None:
-    slider = steering.Slider(latent=7, name=None, maximum=2.0, rest=0.5)
+    slider = state.Slider(latent=7, name=None, maximum=2.0, rest=0.5)
     assert slider.edit("clamp", 3.0) == sc.Edit(latent=7, op="clamp", value=3.0)
     assert slider.edit("clamp", 0.0) == sc.Edit(latent=7, op="clamp", value=0.0)
     assert slider.edit("add", -1.5) == sc.Edit(latent=7, op="add", value=-3.0)
@@ -40,8 +41,8 @@ def test_a_slider_speaks_in_multiples_of_the_maximum() -> None:
 
 def test_a_latent_is_the_number_that_a_text_begins_with() -> None:
     alive = {0, 7, 12}
-    assert [steering.latent_of(text, alive) for text in ("12", " 12 · spiral", "0")] == [12, 12, 0]
-    assert [steering.latent_of(text, alive) for text in ("", "spiral 12", "-1", "1.5", "７", "9" * 5000, "3")] == [None] * 7
+    assert [opened.latent_of(text, alive) for text in ("12", " 12 · spiral", "0")] == [12, 12, 0]
+    assert [opened.latent_of(text, alive) for text in ("", "spiral 12", "-1", "1.5", "７", "9" * 5000, "3")] == [None] * 7
 
 
 @pytest.mark.parametrize("edits", [(), (("clamp", 2.5), ("add", -0.125)), (("ablate", 0.0),)])
@@ -49,7 +50,7 @@ def test_the_overrides_make_the_steer_stage_do_the_same(edits: tuple[tuple[str, 
     wanted = tuple(sc.Edit(latent=n, op=op, value=value) for n, (op, value) in enumerate(edits))  # type: ignore[arg-type]
     recipe = sc.Recipe(edits=wanted, keep_error=False, renormalise=True)
     raw = {"data": {"sketch": {"source": "drawn"}}}
-    config = sc.config.validate(sc.RunConfig, sc.config.override(raw, steering.overrides("sketch", 12, recipe)), "test")
+    config = sc.config.validate(sc.RunConfig, sc.config.override(raw, opened.overrides("sketch", 12, recipe)), "test")
     assert (config.steer.domain, config.steer.image) == ("sketch", 12)
     assert config.steer.edits == wanted
     assert (config.steer.keep_error, config.steer.renormalise) == (False, True)

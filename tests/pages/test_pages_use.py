@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
-from pages._ui import steering
+from pages._ui.steer import opened
 from tests.pages.conftest import words
 
 Open = Callable[..., AppTest]
@@ -73,15 +73,17 @@ def test_steer_begins_as_the_steer_stage_does(made: sc.pipeline.Run, open_page: 
     config = recipe_of(app, made)
     assert config.edits == stage.recipe.edits
     assert (config.domain, config.image) == (stage.result["domain"], stage.result["image"])
-    assert stage.result["reason"] in words(app).replace("\\", "")
+    text = words(app).replace("\\", "")
+    assert stage.result["reason"] in text
+    assert f"Nobody has moved a slider yet: turned up is {stage.result['chosen']}." in text
 
 
 def test_what_the_page_computes_is_what_the_stage_wrote(made: sc.pipeline.Run) -> None:
     stage = made.load("steer")
     row = stage.result["row"]
-    recipe = steering.recipe(made, row, stage.recipe.edits, stage.recipe.keep_error, stage.recipe.renormalise)
+    recipe = opened.recipe(made, stage.recipe.image, stage.recipe.edits, stage.recipe.keep_error, stage.recipe.renormalise)
     assert recipe == stage.recipe
-    done = steering.steered(made, row, recipe)
+    done = opened.steered(made, opened.scene(made).subject(row), recipe)
     assert done.metrics() == pytest.approx(stage.metrics())
     np.testing.assert_array_equal(done.neighbours["row"], stage.neighbours["row"])
 
@@ -166,4 +168,4 @@ def test_publish_lists_the_files_of_the_export(made: sc.pipeline.Run, open_page:
     assert sorted(table["file"]) == sorted(expected)
     assert table["what"].str.len().gt(0).all(), "every file is explained"
     assert expected["README.md"].read_text(encoding="utf-8").strip() in [code.value.strip() for code in app.code]
-    assert any("sae_core publish --config" in code.value and "--out published" in code.value for code in app.code)
+    assert any("sae_core publish folder published --config" in code.value for code in app.code)

@@ -39,7 +39,7 @@ def form(preset: str) -> None:
 
 
 def opened() -> AppTest:
-    app = AppTest.from_function(form, kwargs={"preset": "demo"}, default_timeout=30).run()
+    app = AppTest.from_function(form, kwargs={"preset": "demo"}, default_timeout=120).run()
     assert not app.exception
     return app
 

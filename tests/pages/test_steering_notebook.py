@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 import sae_core as sc
-from tests.pages.conftest import ROOT, SMALL
+from tests.caches import SMALL
+from tests.pages.conftest import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "steering.ipynb"
 Shown = list[Any]

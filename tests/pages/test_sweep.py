@@ -16,7 +16,8 @@ from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
 from pages._ui import bits, member, session, stability_view, sweep_view
-from tests.pages.conftest import swept_config, words
+from tests.caches import swept_config
+from tests.pages.conftest import words
 from tests.pages.test_frame import until
 
 Open = Callable[..., AppTest]
@@ -205,7 +206,7 @@ def trained_form() -> None:
 
 @pytest.mark.parametrize("name", ["topk-k4-w128-s0", "pca-k8-w128-s0", "kmeans-w128-s0"])
 def test_the_train_form_begins_from_the_member_of_the_address(name: str, sweep: sc.pipeline.Recorded) -> None:
-    app = AppTest.from_function(trained_form, default_timeout=30)
+    app = AppTest.from_function(trained_form, default_timeout=120)
     app.query_params["sweep"], app.query_params["member"] = sweep.id, name
     app.run()
     assert not app.exception
@@ -238,7 +239,7 @@ def test_a_stranger_does_not_begin_from_the_servers_files(
     monkeypatch.setenv("SAE_LAB_PUBLIC", "1")
     local = sweep.config.model_copy(update={"data": {"sketch": sc.config.FolderSource(path=str(tmp_path))}})
     monkeypatch.setattr(sc.pipeline, "find_run", lambda store, identity: sc.pipeline.Recorded("run-1", "x", 0.0, {}, local))
-    app = AppTest.from_function(trained_form, default_timeout=30)
+    app = AppTest.from_function(trained_form, default_timeout=120)
     app.query_params["sweep"], app.query_params["member"] = sweep.id, "topk-k4-w128-s0"
     app.run()
     assert app.selectbox(key="train-preset").value == "demo"

@@ -27,7 +27,7 @@ def grid_form() -> None:
 
 
 def grid() -> AppTest:
-    app = AppTest.from_function(grid_form, default_timeout=30).run()
+    app = AppTest.from_function(grid_form, default_timeout=120).run()
     assert not app.exception
     return app
 

@@ -102,14 +102,14 @@ def form(preset: str) -> None:
 
 @pytest.mark.parametrize("preset", sorted(data_form.presets()))
 def test_an_untouched_form_is_the_preset_itself(preset: str) -> None:
-    app = AppTest.from_function(form, kwargs={"preset": preset}, default_timeout=30).run()
+    app = AppTest.from_function(form, kwargs={"preset": preset}, default_timeout=120).run()
     assert not app.exception
     config = sc.config.validate(sc.RunConfig, json.loads(app.text[0].value), "form")
     assert sc.config.science(config) == sc.config.science(sc.load_config(data_form.presets()[preset]))
 
 
 def test_the_form_says_what_was_chosen() -> None:
-    app = AppTest.from_function(form, kwargs={"preset": "demo"}, default_timeout=30).run()
+    app = AppTest.from_function(form, kwargs={"preset": "demo"}, default_timeout=120).run()
     app.number_input(key="train-demo-width").set_value(256)
     app.number_input(key="train-demo-k").set_value(4)
     app.selectbox(key="train-demo-length").set_value("steps").run()
@@ -125,7 +125,7 @@ def test_the_form_says_what_was_chosen() -> None:
 def test_a_stranger_is_offered_no_path_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAE_LAB_PUBLIC", "1")
     assert "folders" not in data_form.presets()
-    app = AppTest.from_function(form, kwargs={"preset": "demo"}, default_timeout=30).run()
+    app = AppTest.from_function(form, kwargs={"preset": "demo"}, default_timeout=120).run()
     offered = app.get("button_group")[0].options
     assert "The drawn world" in offered
     assert "Folders of images" not in offered

@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 import sae_core as sc
 from pages._ui import watch
 from pages._ui.evaluation import compare, flips, prompts, sides
-from tests.pages.conftest import small_config, words
+from tests.caches import small_config
+from tests.pages.conftest import words
 
 Open = Callable[..., AppTest]
 SECTIONS = ("Accuracy", "Classes", "Confusion", "Flipped images", "Prompts", "Quality")

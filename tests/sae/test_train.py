@@ -328,6 +328,7 @@ def test_batch_topk_has_k_codes_on_rows_it_has_not_seen(sparse_world: World) -> 
         assert measure(sae, pool(x[500:]), CPU).metrics()["l0"] == pytest.approx(8, rel=0.25)  # its threshold is set on 50 rows
 
 
+@pytest.mark.alone
 def test_a_budget_of_time_becomes_steps_before_the_first(sparse_world: World, tmp_path: Path) -> None:
     x, _ = sparse_world(2000)
     config = SMALL.model_copy(update={"steps": None, "seconds": 1.5})

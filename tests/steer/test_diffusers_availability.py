@@ -61,9 +61,10 @@ def test_which_decoders_understand_a_checkpoint() -> None:
     assert [d.id for d in decoders_for("ViT-bigG-14/laion2b_s39b_b160k")] == ["kandinsky-2.2"]
     assert [d.id for d in decoders_for("ViT-H-14/laion2b_s32b_b79k")] == ["stable-unclip-h", "ip-adapter-sd15"]
     assert [d.id for d in decoders_for("ViT-L-14/openai")] == ["stable-unclip-l"]
-    for other in ("bundled/v1", "ViT-B-32/openai", "ViT-L-14/laion2b_s32b_b82k", "ViT-bigG-14/metaclip_fullcc", None):
+    assert [d.id for d in decoders_for("bundled/v1")] == ["drawn-strokes"]
+    for other in ("ViT-B-32/openai", "ViT-L-14/laion2b_s32b_b82k", "ViT-bigG-14/metaclip_fullcc", None):
         assert decoders_for(other) == []
-    with pytest.raises(InputError, match=r"no decoder 'dall-e'; there are kandinsky-2.2, stable-unclip-h"):
+    with pytest.raises(InputError, match=r"no decoder 'dall-e'; there are drawn-strokes, kandinsky-2.2, stable-unclip-h"):
         find_decoder("dall-e")
 
 

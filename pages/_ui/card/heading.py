@@ -45,6 +45,8 @@ def choose(acts: sc.Activations) -> tuple[int, Any]:
     st.session_state[SEEN] = st.query_params["latent"] = str(latent)
     with line.container(width="content"):
         copy_link(latents.link(latent))
+    if latent in alive:
+        line.page_link("pages/steer.py", label="Open in Steer", icon=":material/tune:", query_params=latents.link(latent))
     return latent, line
 
 

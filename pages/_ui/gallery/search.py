@@ -36,6 +36,10 @@ def by_text(have: sc.pipeline.Run, table: pd.DataFrame) -> pd.DataFrame:
     )
     if not text or not text.strip():
         return table
+    unread = sc.unread_words(load.embeddings(have, next(iter(have.config.data))).encoder, text)
+    if unread:
+        words = ", ".join(f"“{word}”" for word in unread)
+        st.caption(plain(f"The bundled demo model never read {words}: what it makes of that is arbitrary."))
     try:
         return table.assign(likeness=latents.likeness(have, text.strip())[table["latent"]])
     except sc.Unavailable as error:

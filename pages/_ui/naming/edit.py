@@ -89,7 +89,10 @@ def _by_vision(run: sc.pipeline.Recorded, have: sc.pipeline.Run, own: sc.ManualL
             return
         agreed = start.agreement(plan, f"label-agree-{identity}")
         if st.button("Test the label", type="primary", key="label-test", disabled=not agreed):
-            with st.spinner(f"Asking {plain(plan.host)} …"), sc.vision_client(settings.vision, session.store(), key) as client:
+            with (
+                st.spinner(f"Asking {plain(plan.host)} …"),
+                sc.vision_client(settings.vision, session.own_store(), key) as client,
+            ):
                 scores = sc.rescore(own.latent, own.label, own.author, material, settings, client)
             said.set_label(run.id, own.latent, own.label, own.author, scores)
             st.rerun()

@@ -124,7 +124,7 @@ def command_line(run_id: str, settings: sc.config.InterpretConfig, cache: Path) 
 
 def _on_the_command_line(run_id: str, settings: sc.config.InterpretConfig) -> None:
     with st.expander("The same on the command line", icon=":material/terminal:"):
-        st.code(command_line(run_id, settings, session.cache_folder()), language="bash", wrap_lines=True)
+        st.code(command_line(run_id, settings, session.shown_cache()), language="bash", wrap_lines=True)
         if settings.method == "vision":
             st.caption(
                 "The key comes from the environment: `SAE_LAB_VISION_KEY`, or `OPENROUTER_API_KEY` for OpenRouter. "

@@ -9,6 +9,7 @@ encoded pictures are kept in the artifact, as embedding needs them again.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sae_core.config import HubSource, Runtime
+from sae_core.config import HubSource, Runtime, public
 from sae_core.data.fingerprints import digest, hash_files
 from sae_core.data.sources import archive, cifar
 from sae_core.data.sources.collected import Collected, Item, Problem, collect_items
@@ -66,9 +67,17 @@ def known(name: str) -> Known:
     return Known(name, name, "size unknown")
 
 
+def _local(config: HubSource) -> Path:
+    """Where a folder or zip of this name would lie; in public nowhere: strangers read nothing of the server's."""
+    if public.is_public():
+        public.check_hub_name(config.name, "data: name")
+        return Path(os.devnull) / config.name  # below a file, where nothing can be
+    return Path(config.name).expanduser()
+
+
 def fingerprint(config: HubSource, cache_dir: Path | None) -> str:
     """Repository, revision, splits, columns and limit; for a local folder or zip the content of its files."""
-    local = Path(config.name).expanduser()
+    local = _local(config)
     if local.is_dir():
         files = sorted(p.relative_to(local).as_posix() for p in local.rglob("*") if p.is_file() and p.name[0] != ".")
         return digest(hash_files(local, files, cache_dir))
@@ -81,7 +90,7 @@ def fingerprint(config: HubSource, cache_dir: Path | None) -> str:
 def requirements(config: HubSource) -> dict[str, Any]:
     """What would be fetched, from where, how much, and whether it lies here already; fetches nothing."""
     entry = known(config.name)
-    if Path(config.name).expanduser().exists():
+    if _local(config).exists():
         return {"what": config.name, "from": "this machine", "size": "local", "present": True}
     origin = f"huggingface.co/datasets/{entry.repo}" + (f" or {cifar.HOST}" if entry is KNOWN["cifar10"] else "")
     return {"what": entry.title, "from": origin, "size": entry.size, "present": _cached_archive(entry) is not None}
@@ -124,7 +133,7 @@ def _numbered(items: Iterator[Item], limit: int | None) -> Iterator[Item]:
 
 @contextmanager
 def _open(config: HubSource, out_dir: Path) -> Iterator[Stream]:
-    local = Path(config.name).expanduser()
+    local = _local(config)
     entry = known(config.name)
     if local.is_file():
         with archive.opened(str(local), config.limit) as (items, folders, problems):

@@ -22,7 +22,7 @@ _LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[A-Za-z0-9_\-]{8,}")
 class Secret:
     """An API key that no repr, str, format, pickle or traceback shows.
 
-    >>> Secret("sk-or-v1-0123456789abcdef")
+    >>> Secret("sk-or-v1-not-a-key")
     Secret(***)
 
     Raises:

@@ -13,6 +13,7 @@ from sae_core.sae.architectures import SAE
 from sae_core.sae.formats.dictionary_learning import DICTIONARY_LEARNING
 from sae_core.sae.formats.files import Format, read_state_dict
 from sae_core.sae.formats.fold import folded
+from sae_core.sae.formats.hub import SCHEME, fetched_dictionary
 from sae_core.sae.formats.native import CONFIG, NATIVE, WEIGHTS, describe, write_weights
 from sae_core.sae.formats.saelens import SAELENS
 from sae_core.sae.formats.seed import SEED, SEED_PROJECT
@@ -40,11 +41,14 @@ def load_sae(path: str | Path) -> SAE:
     """Read a dictionary.
 
     Args:
-        path: a train artifact, a folder or a file of any format in `FORMATS`; which one it is is seen, not told.
+        path: a train artifact, a folder or a file of any format in `FORMATS` (which one it is is seen, not told), or
+            `hf://OWNER/NAME[/FOLDER][@REVISION]`, a published run or a repository on the Hugging Face Hub.
 
     Raises: InputError when there is none, it is of no known format, it says what this program cannot compute, or it is damaged
-        or lies about its shapes; the line names the file and the parameter.
+        or lies about its shapes; the line names the file and the parameter. Unavailable when the Hub cannot be reached.
     """
+    if str(path).startswith(SCHEME):
+        path = fetched_dictionary(str(path), list(dict.fromkeys(name for form in FORMATS.values() for name in form.files)))
     given = Path(path)
     if not given.exists():
         raise InputError(f"no dictionary at {given}; give a train artifact, a folder with {WEIGHTS}, or a {SEED}")

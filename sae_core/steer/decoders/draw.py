@@ -16,6 +16,7 @@ from sae_core.steer.decoders.decoder import Decoder, DrawingPrecision, check_enc
 from sae_core.steer.decoders.loaded import out_of_memory
 from sae_core.steer.decoders.pretrained import PretrainedDecoder
 from sae_core.steer.edits import Dictionary, Recipe, check
+from sae_core.steer.strokes.decoder import BundledStrokes
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def draw_embeddings(
     x: NDArray[np.floating],
     recipe: Recipe,
     sae: Dictionary,
-    decoder: Decoder | PretrainedDecoder,
+    decoder: Decoder | PretrainedDecoder | BundledStrokes,
     steps: int | None = None,
     guidance: float | None = None,
     *,
@@ -56,7 +57,7 @@ def draw_embeddings(
         x: float32 [n, d] raw embeddings as they are to be drawn (steered, unsteered, random), such as `apply` gives.
         recipe: what they were made with; its seed is the noise's.
         sae: the dictionary, whose encoder must be the decoder's checkpoint.
-        decoder: one in memory, or a pretrained one that is loaded for this call.
+        decoder: one in memory, or a pretrained or bundled one that is loaded for this call.
         steps, guidance: None takes the decoder's own.
         device, offload, precision, fetch: how a pretrained one is loaded, see `PretrainedDecoder.load`.
         report: told after each picture.
@@ -75,14 +76,14 @@ def draw_embeddings(
 
     def make() -> list[Image.Image]:
         ready = decoder
-        if isinstance(ready, PretrainedDecoder):
+        if isinstance(ready, PretrainedDecoder | BundledStrokes):
             ready = ready.load(device, offload, precision, fetch)
         return ready.decode(rows, recipe.seed, steps, guidance, report)
 
     pictures = unless_out_of_memory(make)
     if pictures is None:
         needed = ""
-        if isinstance(decoder, PretrainedDecoder):
+        if isinstance(decoder, PretrainedDecoder | BundledStrokes):
             needs = decoder.needs()
             needed = f" (weights take {needs['memory']}; with offload=True {needs['memory_offloaded']})"
         return NotDrawn(recipe, f"memory ran out while {decoder.id} drew{needed}; label curves and nearest images still hold")

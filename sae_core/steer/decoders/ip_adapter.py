@@ -85,4 +85,5 @@ IP_ADAPTER_SD15 = PretrainedDecoder(
         Repository("h94/IP-Adapter", (Component(ADAPTER, 22_000_000, stored=2),), ()),
     ),
     opener=open_ip_adapter,
+    licence="Apache-2.0 (the adapter), CreativeML Open RAIL-M (Stable Diffusion 1.5)",
 )

@@ -80,4 +80,5 @@ KANDINSKY_22 = PretrainedDecoder(
         ),
     ),
     opener=open_kandinsky,
+    licence="Apache-2.0",
 )

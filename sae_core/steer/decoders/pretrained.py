@@ -79,6 +79,7 @@ class PretrainedDecoder:
         title: its name for a reader.
         repositories: what is taken from where.
         opener: builds the pipeline from the repositories' folders, and says how it is called.
+        licence: of its weights.
     """
 
     id: str
@@ -89,6 +90,7 @@ class PretrainedDecoder:
     guidance: float
     repositories: tuple[Repository, ...]
     opener: Opener
+    licence: str = "as its page on the Hub says"
 
     @property
     def disk_bytes(self) -> int:

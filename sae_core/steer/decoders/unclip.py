@@ -82,6 +82,7 @@ STABLE_UNCLIP_H = PretrainedDecoder(
     guidance=10.0,
     repositories=(_repository("sd2-community/stable-diffusion-2-1-unclip"),),
     opener=open_unclip,
+    licence="CreativeML Open RAIL++-M",
 )
 
 STABLE_UNCLIP_L = PretrainedDecoder(
@@ -93,4 +94,5 @@ STABLE_UNCLIP_L = PretrainedDecoder(
     guidance=10.0,
     repositories=(_repository("stabilityai/stable-diffusion-2-1-unclip-small"),),
     opener=open_unclip,
+    licence="CreativeML Open RAIL++-M",
 )

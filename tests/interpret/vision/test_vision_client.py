@@ -345,6 +345,7 @@ def test_nothing_of_the_environment_or_the_machine_is_sent(server: Loopback, mon
     assert "Authorization" not in server.headers[1]
 
 
+@pytest.mark.alone
 def test_throughput_is_what_four_workers_allow(server: Loopback, calls: CallCache) -> None:
     server.latency = 0.05
     client = asking(server, calls=calls, budget=Budget(10.0, PRICE))

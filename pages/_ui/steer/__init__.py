@@ -1,0 +1,1 @@
+"""The steer page: what is steered, the sliders, what they do, the strip, recipes, generators."""
