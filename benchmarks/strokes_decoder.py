@@ -2,7 +2,7 @@
 
 Held-out sketches of the drawn world are embedded by the bundled CLIP, drawn by the bundled stroke decoder and read by the CLIP:
 the class, zero-shot, of unsteered drawings; and for latents that the demo run's scan calls steerable, whether the latent's own
-activation, encoded from the drawing, follows the strength it is clamped to. A random direction of the same length, at every
+pre-activation, encoded from the drawing, follows the strength it is clamped to. A random direction of the same length, at every
 strength, is read back by the same latent.
 """
 
@@ -62,7 +62,8 @@ def main() -> None:
 
 def report(classes: ClassesRead, sweeps: SweepsRead, steerable: int, pictures: int) -> str:
     """The table and what it means."""
-    own, random, asked = (float(np.median(values)) for values in (sweeps.own, sweeps.random, sweeps.asked))
+    read = (sweeps.own, sweeps.random, sweeps.asked, sweeps.selected)
+    own, random, asked, selected = (float(np.median(values)) for values in read)
     rows = [
         ["class of the real drawing", f"{classes.real:.3f}", ""],
         ["class of the generated drawing", f"{classes.drawn:.3f}", f">= {SHARE_OF_REAL * classes.real:.3f}"],
@@ -71,6 +72,7 @@ def report(classes: ClassesRead, sweeps: SweepsRead, steerable: int, pictures: i
         ["Spearman, latent's own direction", f"{own:.2f}", f">= {STEERS}"],
         ["Spearman, random direction", f"{random:.2f}", f"<= {RANDOM}"],
         ["Spearman, steered embedding itself, not drawn", f"{asked:.2f}", ""],
+        ["Spearman, own direction, by the activation after TopK", f"{selected:.2f}", ""],
         ["milliseconds a drawing, median", f"{classes.milliseconds:.0f}", f"<= {MILLISECONDS:.0f}"],
     ]
     quarters = np.percentile(sweeps.own, [25, 75])

@@ -64,7 +64,7 @@ def compare(have: sc.pipeline.Run, sheet: Sheet | None, seen: sc.Reading | None,
         st.caption("A is kept. Draw B: what changed comes here.")
         return
     pair = (("A, the drawing that was kept", kept.png), ("B, the drawing on the paper", sheet.png))
-    changes, labels = result.changed(have, reading.read(have, kept), seen, pair, seq)
+    changes, labels = result.changed(have, reading.read(have, kept), seen, pair)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _show([changes], "draw-changes", seq)
@@ -107,7 +107,7 @@ def read(have: sc.pipeline.Run, base: source.Base | None, drawing: canvas.Drawin
         if seen is None:
             st.info(START, icon=":material/draw:")
         else:
-            _show(result.fired(have, seen, seq), "draw-latents", seq)
+            _show(result.fired(have, seen), "draw-latents", seq)
     with below:
         buttons(sheet, seen)
         if seen is not None:

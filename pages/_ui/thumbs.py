@@ -17,6 +17,8 @@ from streamlit import runtime
 from pages._ui import theme
 
 Id = TypeVar("Id", int, str)
+PLACES = 8
+_TURNS = "_media_turns"
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,18 @@ def gallery(
 
 
 def media_url(image: bytes, coordinates: str) -> str:
-    """The URL, relative to the page, under which Streamlit serves these bytes to this session until its next full run."""
-    return runtime.get_instance().media_file_mgr.add(image, _mime(image), coordinates).lstrip("/")
+    """The URL, relative to the page, under which Streamlit serves these bytes to this session until its next full run.
+
+    The server forgets a picture when another takes its place, and a browser that is slow to ask for it would find nothing there:
+    so another picture at the same coordinates takes the next of a few places.
+    """
+    turns: dict[str, tuple[int, int]] = st.session_state.setdefault(_TURNS, {})
+    turn, last = turns.get(coordinates, (0, 0))
+    known = hash(image)
+    if known != last:
+        turn = (turn + 1) % PLACES
+    turns[coordinates] = (turn, known)
+    return runtime.get_instance().media_file_mgr.add(image, _mime(image), f"{coordinates}-{turn}").lstrip("/")
 
 
 def _mime(image: bytes) -> str:

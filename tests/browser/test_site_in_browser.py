@@ -93,10 +93,11 @@ def test_search_filter_sort_and_pages(disk: Callable[..., Page], site: Path, run
     page.click("#groups button:has-text('all')")
     assert page.inner_text(".told").startswith(f"{acts.m} latents")
     if acts.m > 48:
+        pages = -(-acts.m // 48)
         page.click("#page-after")
-        assert page.inner_text(".told").endswith("page 2 of 2")
+        page.wait_for_selector(f".told:has-text('page 2 of {pages}')")
         page.go_back()
-        page.wait_for_selector(".told:has-text('page 1 of 2')")
+        page.wait_for_selector(f".told:has-text('page 1 of {pages}')")
     page.fill("#low", "5")
     rates = acts.stats["rate"]
     assert sorted(shown(page)) == [j for j in range(acts.m) if rates[j] >= 0.05][:48] or len(shown(page)) == 48

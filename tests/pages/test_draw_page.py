@@ -272,7 +272,7 @@ def test_what_changed_is_in_units_of_the_maximum(
     monkeypatch.setattr(result, "media_url", lambda image, where: where)
     manifest = opened.outcomes["manifest:sketch"].load()
     a, b = (reading.read(opened, reading.Sheet(str(at), manifest.image(at), b"")) for at in (1, 2))
-    section, labels = result.changed(opened, a, b, (("A", b"a"), ("B", b"b")), 1)
+    section, labels = result.changed(opened, a, b, (("A", b"a"), ("B", b"b")))
     maxima = opened.outcomes["collect"].load().stats["max"]
     at = {int(j): float(v) for j, v in zip(b.latents, b.values, strict=True)}
     before = {int(j): float(v) for j, v in zip(a.latents, a.values, strict=True)}

@@ -102,7 +102,8 @@ def test_rows_do_not_depend_on_their_company(sae: Any, x: Array, maxima: Array, 
     recipe = Recipe(edits=[Edit(latent=int(np.argmax(maxima)), op="clamp", value=2.0)])
     whole = apply(x, recipe, sae, maxima)
     monkeypatch.setattr(edits, "ROWS", 7)
-    np.testing.assert_array_equal(apply(x, recipe, sae, maxima), whole)
+    # Not bit for bit: without AVX-512, a row that is alone in its part goes through another kernel of the matrix product.
+    np.testing.assert_allclose(apply(x, recipe, sae, maxima), whole, rtol=1e-5, atol=1e-6)
 
 
 def test_of_two_edits_on_one_latent_the_last_counts_and_it_is_said(sae: Any, x: Array, maxima: Array) -> None:

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 from sae_core.data import drawn
 from sae_core.steer.decoders.catalogue import STROKES, decoders_for
@@ -52,12 +53,13 @@ class Axes:
     """A dictionary of the embedding's own axes: what is asked and what is read back are then plain coordinates."""
 
     def __init__(self, dim: int) -> None:
-        import torch
-
         self.decoder_raw = torch.eye(dim)
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         return np.maximum(x, 0)
+
+    def pre_activation(self, x: torch.Tensor, latent: int) -> torch.Tensor:
+        return x[:, latent]
 
 
 def test_sweeps_are_compared_with_what_was_asked(decoder: StrokeDecoder) -> None:
@@ -66,4 +68,4 @@ def test_sweeps_are_compared_with_what_was_asked(decoder: StrokeDecoder) -> None
     sweeps = read_sweeps(decoder, Axes(decoder.dim), np.array([30.0]), np.array([latent]), x)  # type: ignore[arg-type]
     assert sweeps.asked.tolist() == [1.0], "asked along an axis, the axis itself follows"
     assert sweeps.own[0] > 0.5
-    assert np.abs(sweeps.random).max() <= 1
+    assert np.abs([sweeps.random, sweeps.selected]).max() <= 1

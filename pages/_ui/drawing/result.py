@@ -14,18 +14,12 @@ from pages._ui.text import count
 from pages._ui.thumbs import media_url
 
 SHOWN, NEAREST, ALIKE, LABELS, CHANGES = 8, 5, 6, 5, 10
-TURNS = 8
-"""Drawings whose pictures the server holds at a time."""
 LEAST = 0.01
 """A label less likely than this before and after is not shown, unless all are."""
 
 
-def fired(have: sc.pipeline.Run, reading: sc.Reading, seq: int) -> list[Section]:
-    """The strongest latents of a reading, each with the images that fire it and look most like the picture.
-
-    Args:
-        seq: number of the drawing.
-    """
+def fired(have: sc.pipeline.Run, reading: sc.Reading) -> list[Section]:
+    """The strongest latents of a reading, each with the images that fire it and look most like the picture."""
     colour, known, opened = theme.colours()["sae"], latents.table(have), reader(have)
     strongest = zip(reading.latents[:SHOWN].tolist(), reading.relative[:SHOWN].tolist(), strict=True)
     rows = [
@@ -33,11 +27,11 @@ def fired(have: sc.pipeline.Run, reading: sc.Reading, seq: int) -> list[Section]
             known,
             latent,
             (Bar(value, f"{value:.2f} × max", colour),),
-            pictures(have, opened.nearest(reading, NEAREST, latent=latent), f"draw-{_turn(seq)}-{at}"),
+            pictures(have, opened.nearest(reading, NEAREST, latent=latent), f"draw-{at}"),
         )
         for at, (latent, value) in enumerate(sorted(strongest, key=lambda one: -one[1]))
     ]
-    alike = pictures(have, opened.nearest(reading, ALIKE), f"draw-{_turn(seq)}-alike")
+    alike = pictures(have, opened.nearest(reading, ALIKE), "draw-alike")
     return [
         Section("What the dictionary sees", tuple(rows), how_far(have, reading), alert=reading.is_far),
         Section("Most like it of all images", (Row("", (), pictures=alike),), "By the cosine of CLIP's embeddings."),
@@ -78,16 +72,15 @@ def taken_for(reading: sc.Reading) -> list[Section]:
 
 
 def changed(
-    have: sc.pipeline.Run, a: sc.Reading, b: sc.Reading, shown: Sequence[tuple[str, bytes]], seq: int
+    have: sc.pipeline.Run, a: sc.Reading, b: sc.Reading, shown: Sequence[tuple[str, bytes]]
 ) -> tuple[Section, list[Section]]:
     """What changed from A to B: the latents and, by domain, CLIP's labels.
 
     Args:
         shown: what each picture is called, and its PNG.
-        seq: number of the drawing.
     """
     shades = theme.colours()
-    urls = tuple(Picture(media_url(png, f"draw-{_turn(seq)}-pair-{at}"), what) for at, (what, png) in enumerate(shown))
+    urls = tuple(Picture(media_url(png, f"draw-pair-{at}"), what) for at, (what, png) in enumerate(shown))
     changes = reader(have).changes(a, b).head(CHANGES)
     before, after = ({int(j): float(v) for j, v in zip(one.latents, one.relative, strict=True)} for one in (a, b))
     known = latents.table(have)
@@ -149,11 +142,6 @@ def _latent(known: pd.DataFrame, latent: int, bars: tuple[Bar, ...], shown: tupl
     verdicts = [f"{verdict} on {domain}" for domain, verdict in judged.items() if verdict in ("geometric", "semantic", "both")]
     tag = " · ".join([said] * bool(said) + verdicts)
     return Row(f"latent {latent}" + (f": {name}" if name else ""), bars, tag, shown, latent)
-
-
-def _turn(seq: int) -> int:
-    # The server forgets a picture when another takes its place: a browser that is slow to load it would find nothing there.
-    return seq % TURNS
 
 
 def _likely(labels: pd.DataFrame, first: str, second: str) -> pd.DataFrame:

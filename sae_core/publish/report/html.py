@@ -59,7 +59,8 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], w
     heads = "".join(f'<th scope="col"{"" if nth < words else " class=n"}>{esc(name)}</th>' for nth, name in enumerate(head))
     body = "\n".join(lines)
     return Markup(
-        f'<div class="wide"><table><caption><span>{esc(caption)}</span></caption>\n<thead><tr>{heads}</tr></thead>\n'
+        f'<div class="wide" role="region" aria-label="{esc(caption)}" tabindex="0">'
+        f"<table><caption><span>{esc(caption)}</span></caption>\n<thead><tr>{heads}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 

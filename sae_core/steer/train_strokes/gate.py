@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sae_core.clip.encoder import Encoder
@@ -89,15 +90,17 @@ class SweepsRead:
 
     Attributes:
         latents: int64 [J].
-        own: float64 [J], the median over the pictures of Spearman's ρ of the strength and the latent's activation read back.
+        own: float64 [J], the median over the pictures of Spearman's ρ of the strength and the latent's pre-activation read back.
         random: the same for a random direction of the same length at every strength, read back by the same latent.
         asked: the same for the steered embedding itself, without drawing it: what a perfect decoder would reach.
+        selected: `own` by the activation, which is 0 for every latent that the dictionary's rule (TopK) leaves out.
     """
 
     latents: NDArray[np.int64]
     own: NDArray[np.float64]
     random: NDArray[np.float64]
     asked: NDArray[np.float64]
+    selected: NDArray[np.float64]
 
     @property
     def passes(self) -> bool:
@@ -114,9 +117,11 @@ def read_sweeps(
     seed: int = 0,
     report: Report = silent,
 ) -> SweepsRead:
-    """Clamp each latent to multiples of its maximum in each embedding, draw, and read its activation back from the drawing.
+    """Clamp each latent to multiples of its maximum in each embedding, draw, and read it back from the drawing.
 
-    r_j = encode(E(G(x + (κ max_j - z_j) D_j))), one drawing a strength, all from the same chance.
+    r_j = pre_j(E(G(x + (κ max_j - z_j) D_j))), one drawing a strength, all from the same chance. The pre-activation is what the
+    latent's encoder row says of the drawing, before the dictionary's rule keeps the k largest: of the others the activation says
+    nothing but 0, and the order of five zeros is none.
 
     Args:
         maxima: float64 [J], of these latents on training pictures.
@@ -127,7 +132,7 @@ def read_sweeps(
     rng = np.random.default_rng([seed, 7])
     strength = np.array(STRENGTHS)
     codes, rows = np.asarray(sae.encode(x)), sae.decoder_raw.cpu().numpy()
-    rho = np.zeros((3, len(latents), len(x)))
+    rho = np.zeros((4, len(latents), len(x)))
     for a, latent in enumerate(latents):
         for b, start in enumerate(x):
             amount = strength * maxima[a] - codes[b, latent]
@@ -135,12 +140,17 @@ def read_sweeps(
             other *= np.linalg.norm(rows[latent]) / np.linalg.norm(other)
             moved = [(start + amount[:, None] * direction).astype(np.float32) for direction in (rows[latent], other)]
             for which, embeddings in enumerate(moved):
-                back = np.asarray(sae.encode(_see(decoder.encoder, decoder.strokes(embeddings, seed))))[:, latent]
-                rho[which, a, b] = rank_correlation(strength, back)
-            rho[2, a, b] = rank_correlation(strength, np.asarray(sae.encode(moved[0]))[:, latent])
+                drawn_x = _see(decoder.encoder, decoder.strokes(embeddings, seed))
+                rho[which, a, b] = rank_correlation(strength, _pre(sae, drawn_x, int(latent)))
+                if which == 0:
+                    rho[3, a, b] = rank_correlation(strength, np.asarray(sae.encode(drawn_x))[:, latent])
+            rho[2, a, b] = rank_correlation(strength, _pre(sae, moved[0], int(latent)))
         report(Event("read_sweeps", a + 1, len(latents)))
-    own, random, asked = np.median(rho, axis=2)
-    return SweepsRead(latents, own, random, asked)
+    return SweepsRead(latents, *np.median(rho, axis=2))
+
+
+def _pre(sae: SAE, x: NDArray[np.float32], latent: int) -> NDArray[np.float64]:
+    return sae.pre_activation(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)), latent).numpy().astype(np.float64)
 
 
 def _see(encoder: Encoder, drawings: list[list[Curve]]) -> NDArray[np.float32]:
