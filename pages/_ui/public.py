@@ -34,7 +34,7 @@ def visitor() -> str:
     # The first answer stands for the whole session: a cookie that is given out later would change whose cache this is.
     if _VISIT not in st.session_state:
         cookie = st.context.cookies.get(COOKIE, "")
-        st.session_state[_VISIT] = cookie if TOKEN.fullmatch(cookie) else secrets.token_urlsafe(24)
+        st.session_state[_VISIT] = cookie if isinstance(cookie, str) and TOKEN.fullmatch(cookie) else secrets.token_urlsafe(24)
     token: str = st.session_state[_VISIT]
     return token
 

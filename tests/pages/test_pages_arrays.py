@@ -11,6 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
+from pages._ui.drawing.bars import Section
+from pages._ui.steer import outcome
 from tests.pages.conftest import ROOT, words
 
 Open = Callable[..., AppTest]
@@ -75,9 +77,14 @@ def test_gallery_of_one_domain_has_no_domain_tabs_and_search_says_what_it_lacks(
     assert app.warning[0].value.startswith("Search needs the text tower")
 
 
-def test_steer_follows_captions_when_there_are_no_classes(on_captioned: sc.pipeline.Run, open_page: Open) -> None:
-    text = words(open_page("steer")).replace("\\", "")
-    assert "distinct captions nearest to the unsteered image" in text
+def test_steer_follows_captions_when_there_are_no_classes(
+    on_captioned: sc.pipeline.Run, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Section] = []
+    monkeypatch.setattr(outcome, "show", lambda sections, key, seq: shown.extend(sections))
+    app = open_page("steer")
+    assert not app.error
+    assert any("distinct captions nearest to the unsteered image" in section.note for section in shown)
 
 
 def test_without_classes_or_pictures_geometry_says_what_it_takes(on_captioned: sc.pipeline.Run, open_page: Open) -> None:

@@ -293,7 +293,8 @@ def test_a_job_above_the_limits_is_not_started_and_logged(
     with pytest.raises(sc.InputError, match=r"sae\.steps"):
         jobs.start("train", changed(sae__steps=10**9), store)
     assert held_worker == []
-    assert "refused: a job 'sae.steps" in caplog.text
+    assert "refused: a job " in caplog.text
+    assert "sae.steps" in caplog.text
 
 
 def test_a_visitor_cannot_read_or_stop_anothers_job(demo_cache: Path, held_worker: list[subprocess.Popen[bytes]]) -> None:

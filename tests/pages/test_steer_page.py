@@ -226,9 +226,9 @@ def test_a_generator_of_the_project_draws_at_once_and_its_strip_is_called_genera
     (section,) = [one for one in shown if one.title == "Drawn (generated)"][:1]
     assert [picture.label.rpartition(", ")[2] for picture in section.pictures] == ["generated", "generated"]
     assert "both from seed 0" in section.note
-    assert set(drawn) == {1}
-    (group,) = [one for one in app.button_group if one.key == "steer-strip-way"]
-    app = group.set_value("lines").run()
-    assert 14 in drawn
+    assert set(drawn) == {1, 14}, "before and after one by one, both rows of the strip at once"
     assert ":violet-badge[generated]" in words(app)
+    (group,) = [one for one in app.button_group if one.key == "steer-strip-way"]
+    app = group.set_value("nearest images of the data").run()
+    assert ":violet-badge[generated]" not in words(app)
     assert generators.KEEP >= 1

@@ -160,11 +160,13 @@ def _begin(have: sc.pipeline.Run) -> None:
     """What stood there while nobody had moved anything is a move like any other from now on."""
     moves, first = state.moves(have), st.session_state.get(state.FIRST)
     if moves.set is None and first is not None:
+        moves.add(int(first))  # its slider stays when all are reset
         moves.move(int(first), "clamp", state.START)
 
 
 def reset(have: sc.pipeline.Run) -> None:
     """Every slider back to where the image stands; what was added stays."""
+    _begin(have)
     moves = state.moves(have)
     moves.set, moves.loaded = {}, None
 
