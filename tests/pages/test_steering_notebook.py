@@ -43,7 +43,7 @@ def execute(demo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], t
     return run
 
 
-def test_it_runs_on_the_demo_and_says_why_there_are_no_pictures(
+def test_it_runs_on_the_demo_draws_strokes_and_says_why_kandinsky_does_not(
     execute: Callable[[], tuple[dict[str, Any], Shown]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     space, shown = execute()
@@ -52,7 +52,7 @@ def test_it_runs_on_the_demo_and_says_why_there_are_no_pictures(
     assert (
         "decoder kandinsky-2.2 draws embeddings of ViT-bigG-14/laion2b_s39b_b160k, the dictionary's are of bundled/v1" in printed
     )
-    assert [type(thing) for thing in shown] == [go.Figure, Image.Image, Image.Image]
+    assert [type(thing) for thing in shown] == [go.Figure, *5 * [Image.Image]], "curves, nearest images, three generated rows"
     assert all(outcome.cached for outcome in space["run"].outcomes.values()), "it made a run of its own"
     # The random row is as far from the image as the latent's, which is what makes it a control.
     x = space["x"]
