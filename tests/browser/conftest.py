@@ -50,7 +50,10 @@ def visit(context: BrowserContext) -> Iterator[Callable[[str], Page]]:
 
     def note(message: ConsoleMessage) -> None:
         # Below a page's path Streamlit's client first looks for its server there, finds nothing, and then looks at the root.
-        if message.type == "error" and "/_stcore/" not in str(message.location.get("url", "")):
+        # A picture that a later run of the page has replaced is gone when a slow browser asks for it; the later one is there.
+        url = str(message.location.get("url", ""))
+        replaced = "/media/" in url and "404" in message.text
+        if message.type == "error" and "/_stcore/" not in url and not replaced:
             errors.append(f"{message.text} ({message.location.get('url')})")
 
     def open_(url: str) -> Page:
