@@ -45,8 +45,8 @@ with page("Publish", QUESTION):
     if place == "Hub":
         places.to_hub(chosen_run, made, stated, allowed)
     elif place == "Static site":
-        places.to_site(chosen_run, made)
+        places.to_site(chosen_run, made, stated)
     elif place == "Space":
-        places.to_space(chosen_run)
+        places.to_space(chosen_run, made, stated, allowed)
     elif allowed:
         places.to_file(chosen_run, files)

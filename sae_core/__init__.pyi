@@ -97,6 +97,7 @@ from .interpret.visualize import image_tile as image_tile
 from .interpret.visualize import latent_grid as latent_grid
 from .interpret.vocabulary import vocabulary_from_words as vocabulary_from_words
 from .progress import Event as Event
+from .progress import Report as Report
 from .publish.card import model_card as model_card
 from .publish.checks import publication_checks as publication_checks
 from .publish.folder import export_run as export_run
@@ -109,6 +110,7 @@ from .publish.report import report_html as report_html
 from .publish.site import Site as Site
 from .publish.site import write_site as write_site
 from .publish.space import PLAN_NOTE as PLAN_NOTE
+from .publish.space import push_space as push_space
 from .sae.architectures import SAE as SAE
 from .sae.formats import load_sae as load_sae
 from .sae.recipe import width_advice as width_advice

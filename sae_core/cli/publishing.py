@@ -38,14 +38,18 @@ def add_publish(command: argparse.ArgumentParser, parents: list[argparse.Argumen
     folder_ = add("folder", "dictionary, names, evaluation, configuration and card as files", folder)
     hub_ = add("hub", "the same to a repository of the Hugging Face Hub, private unless --public", hub)
     site_ = add("site", "the latent browser as a static site that needs no server", site)
-    space_ = add("space", "the app with this run as a Docker Space of the Hugging Face Hub", space)
+    space_ = add(
+        "space", "the app with this run as a Docker Space of the Hugging Face Hub, or its static site as a free one", space
+    )
     folder_.add_argument("out", type=Path, metavar="DIR", help="folder to write")
     site_.add_argument("out", type=Path, metavar="DIR", help="folder to write")
-    site_.add_argument("--images", action="store_true", help="publish pictures of other data sets than the drawn world too")
+    for one in (site_, space_):
+        one.add_argument("--images", action="store_true", help="in a site, pictures of other data sets than the drawn world too")
     site_.add_argument("--force", action="store_true", help="write among the files of a folder that holds something else")
     for one in (folder_, hub_):
         one.add_argument("--formats", metavar="A,B", help="native (always), saelens, dictionary_learning, sparsify, seed")
-    for one in (folder_, hub_, space_):
+    space_.add_argument("--static", action="store_true", help="push the static site, which is free to host, instead of the app")
+    for one in (folder_, hub_, site_, space_):
         one.add_argument("--license", metavar="ID", help="of the dictionary, such as mit or cc-by-4.0 (default: none is stated)")
         one.add_argument(
             "--data-license", action="append", default=[], metavar="DOMAIN=TEXT", help="licence or origin of a domain's images"
@@ -55,7 +59,7 @@ def add_publish(command: argparse.ArgumentParser, parents: list[argparse.Argumen
         one.add_argument("--public", action="store_true", help="for everyone to see (default: private)")
         one.add_argument("--dry-run", action="store_true", help="say every file with its size and place; ask nobody")
     hub_.add_argument("--revision", metavar="BRANCH", help="branch of the repository (default: main)")
-    space_.add_argument("--out", type=Path, metavar="DIR", help="with --dry-run: write the bundle to this folder")
+    space_.add_argument("--out", type=Path, metavar="DIR", help="with --dry-run: write the files to this folder")
 
 
 def add_import(command: argparse.ArgumentParser) -> None:
@@ -128,7 +132,9 @@ def site(args: argparse.Namespace) -> Any:
     """Make the run and write it as a static site."""
     from sae_core.publish.site import write_site
 
-    written = write_site(_made(args), args.out, _report(), force=args.force, images=args.images)
+    made = _made(args)
+    _, stated = _stated(args, made.config)
+    written = write_site(made, args.out, _report(), force=args.force, images=args.images, licences=stated)
     return {
         "out": str(args.out),
         "files": written.files,
@@ -139,26 +145,40 @@ def site(args: argparse.Namespace) -> Any:
 
 
 def space(args: argparse.Namespace) -> Any:
-    """Make the run and put the app with it on the Hub as a Docker Space, or write its bundle to a folder."""
+    """Make the run and put it on the Hub as a Space, or write the Space's files to a folder."""
     from huggingface_hub import get_token
 
     from sae_core.publish.hub.push import repository
+    from sae_core.publish.site import write_site
     from sae_core.publish.space import push_space, write_bundle
 
     repo = repository(args.repo)
     if args.out is not None and not args.dry_run:
-        raise InputError("publish space: --out DIR writes the bundle instead of pushing it; say --dry-run too")
+        raise InputError("publish space: --out DIR writes the files instead of pushing them; say --dry-run too")
+    if args.images and not args.static:
+        raise InputError("publish space: --images is for --static; the app shows every image whose licence is stated")
     made = _made(args)
     _, stated = _stated(args, made.config)
+    said = {"repo": repo, "dry_run": args.dry_run, "kind": "static" if args.static else "docker", "private": not args.public}
+    if args.out is not None and args.static:
+        written = write_site(made, args.out, _report(), images=args.images, licences=stated)
+        return {**said, "bytes": written.bytes, "files": written.files, "out": str(args.out)}
     if args.out is not None:
         bundle = write_bundle(made, args.out, _report(), licences=stated)
-    else:
-        token = None if args.dry_run else get_token()
-        bundle = push_space(
-            made, repo, token=token, private=not args.public, dry_run=args.dry_run, report=_report(), licences=stated
-        )
-    said = {"repo": repo, "dry_run": args.dry_run, "private": not args.public, "bytes": bundle.bytes, "files": list(bundle.files)}
-    return said if args.out is None else {**said, "out": str(args.out)}
+        return {**said, "bytes": bundle.bytes, "files": list(bundle.files), "out": str(args.out)}
+    token = None if args.dry_run else get_token()
+    bundle = push_space(
+        made,
+        repo,
+        token=token,
+        static=args.static,
+        images=args.images,
+        private=not args.public,
+        dry_run=args.dry_run,
+        report=_report(),
+        licences=stated,
+    )
+    return {**said, "bytes": bundle.bytes, "files": list(bundle.files)}
 
 
 # ---------------------------------------------------------------- import

@@ -193,6 +193,7 @@ def test_maps_by_mouse_keyboard_and_table(disk: Callable[..., Page], site: Path,
         assert "latent" in page.inner_text(".bubble") or page.inner_text(".bubble")[0].isdigit()
         assert page.inner_text("#said") != ""
         page.click("text=/As a table/")
+        page.wait_for_selector(".as-table tbody tr")
         rows = page.locator(".as-table tbody tr").count()
         assert rows == min(200, page.locator(".points > *").count())
         page.focus("svg.map")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
 from tests.pages.conftest import words
-from tests.publish.loopback_hub import READ_TOKEN, TOKEN, LoopbackHub, status
+from tests.publish.loopback_hub import READ_TOKEN, TOKEN, LoopbackHub, status, taken_for_the_hub
 
 Open = Callable[..., AppTest]
 
@@ -20,15 +19,7 @@ Open = Callable[..., AppTest]
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackHub]:
     """A loopback Hub, and no token in the environment."""
-    with LoopbackHub() as server:
-        constants = huggingface_hub.constants
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(tmp_path / "no-tokens"))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    with taken_for_the_hub(monkeypatch, tmp_path, None) as server:
         yield server
 
 
@@ -127,6 +118,20 @@ def test_the_site_is_made_when_asked_for(on_demo: Path, open_page: Open) -> None
     assert not app.exception
     assert not app.error
     assert app.get("download_button")
-    app = to(app, "Space")
-    assert "publish space OWNER/NAME" in words(app)
-    assert sc.PLAN_NOTE.split()[0] in words(app)
+
+
+def test_a_space_is_pushed_with_a_typed_token(on_demo: Path, open_page: Open, hub: LoopbackHub) -> None:
+    app = to(open_page("publish"), "Space")
+    assert sc.PLAN_NOTE.split(".")[0] in words(app)
+    app.text_input("space-repo").set_value("me/latents").run()
+    assert app.button("space-go").disabled, "there is no token yet"
+    app.text_input("hub-token").set_value(TOKEN).run()
+    app.button("space-go").click().run(timeout=300)
+    assert not app.exception
+    assert "holds this run" in app.success[0].value
+    repo = hub.repos["me/latents"]
+    assert (repo.type, repo.private) == ("space", True)
+    assert "site.json" in repo.files
+    assert TOKEN not in words(app)
+    app.radio("space-kind").set_value("App").run()
+    assert "--static" not in words(app)

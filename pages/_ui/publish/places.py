@@ -30,6 +30,10 @@ PARTS = {
     "dictionary_learning": "the dictionary as dictionary_learning loads it",
     "sparsify": "the dictionary as sparsify loads it",
 }
+SPACES = {
+    "Static site": "the latent browser as files; free to host",
+    "App": "this app in a Docker container, in public mode, with the run baked in; may need a paid plan",
+}
 _LAST = "_published"
 
 
@@ -82,57 +86,79 @@ def to_hub(run: sc.pipeline.Recorded, made: sc.pipeline.Run, licences: sc.Licenc
     st.markdown("One commit to a repository of the Hub, private unless you say otherwise; the same run again changes nothing.")
     repo = st.text_input("Repository", key="hub-repo", placeholder="owner/name", max_chars=200).strip()
     everyone = st.checkbox("For everyone to see", key="hub-public")
-    token.field()
-    if st.button(
-        "Publish on the Hub",
-        type="primary",
-        key="hub-go",
-        icon=":material/upload:",
-        disabled=not (allowed and repo and token.usable()),
-    ):
-        _push(made, repo, not everyone, licences)
-    for kind, text in st.session_state.get(_LAST, {}).get(made.id, []):
-        (st.success if kind == "done" else st.error)(text)
+
+    def send(report: sc.Report) -> str:
+        done = sc.push_run(made, repo, token=token.typed(), private=not everyone, licences=licences, report=report)
+        what = f"{count(len(done.uploaded), 'file')} sent" if done.changed else "nothing had changed"
+        seen = "private" if done.private else "public"
+        return f"{plain(done.repo)} holds this run ({seen}): {what}, commit {done.commit[:10]}."
+
+    _sending(run, "hub", allowed, repo, send)
     shell(run, "hub OWNER/NAME")
 
 
-def _push(made: sc.pipeline.Run, repo: str, private: bool, licences: sc.Licences) -> None:
-    if not token.usable():  # a disabled button is no wall; without a token of their own a stranger would use the server's
-        return
-    with st.status("Publishing …", expanded=True) as status:
+def _sending(run: sc.pipeline.Recorded, kind: str, allowed: bool, repo: str, send: Callable[[sc.Report], str]) -> None:
+    """The token, the button, every step, and what became of it: the same button goes on after trouble."""
+    token.field()
+    usable = allowed and bool(repo) and token.usable()
+    # A disabled button is no wall: without a token of their own a stranger would use the server's.
+    asked = st.button("Publish on the Hub", type="primary", key=f"{kind}-go", icon=":material/upload:", disabled=not usable)
+    if asked and usable:
+        with st.status("Publishing …", expanded=True) as status:
+            told = ""
 
-        def report(event: sc.Event) -> None:
-            status.update(label=f"Publishing: {plain(event.message)}")
-            status.write(plain(event.message))
+            def report(event: sc.Event) -> None:
+                nonlocal told
+                if event.message and event.message != told:
+                    told = event.message
+                    status.update(label=f"Publishing: {plain(told)}")
+                    status.write(plain(told))
 
-        try:
-            done = sc.push_run(made, repo, token=token.typed(), private=private, licences=licences, report=report)
-        except sc.SaeLabError as error:
-            status.update(label="Not published", state="error")
-            said = ("failed", plain(error) + " Publish again to go on: what is stored there is not sent twice.")
-        else:
-            status.update(label="Published", state="complete")
-            what = f"{count(len(done.uploaded), 'file')} sent" if done.changed else "nothing had changed"
-            seen = "private" if done.private else "public"
-            said = ("done", f"{plain(done.repo)} holds this run ({seen}): {what}, commit {done.commit[:10]}.")
-    st.session_state[_LAST] = {made.id: [said]}
+            try:
+                said = ("done", send(report))
+            except sc.SaeLabError as error:
+                status.update(label="Not published", state="error")
+                said = ("failed", plain(error) + " Publish again to go on: what is stored there is not sent twice.")
+            else:
+                status.update(label="Published", state="complete")
+        st.session_state[_LAST] = {(run.id, kind): said}
+    if (last := st.session_state.get(_LAST, {}).get((run.id, kind))) is not None:
+        (st.success if last[0] == "done" else st.error)(last[1])
 
 
-def to_site(run: sc.pipeline.Recorded, made: sc.pipeline.Run) -> None:
+def to_site(run: sc.pipeline.Recorded, made: sc.pipeline.Run, licences: sc.Licences) -> None:
     """The static site, made when it is asked for."""
     st.markdown(
         "The latent browser as files: it needs no server, opens from a folder, and is free as a static Space. Pictures are in it "
         "for the drawn world alone."
     )
-    _prepared(run, "site", "Make the site", lambda out: sc.write_site(made, out), "collect" in made.outcomes, "the activations")
+    _prepared(
+        run,
+        "site",
+        "Make the site",
+        lambda out: sc.write_site(made, out, licences=licences),
+        "collect" in made.outcomes,
+        "the activations",
+    )
     shell(run, "site DIR")
 
 
-def to_space(run: sc.pipeline.Recorded) -> None:
-    """The Space, which is pushed from the command line."""
-    st.markdown(f"The app itself with this run baked in, in public mode. {plain(sc.PLAN_NOTE)}")
-    shell(run, "space OWNER/NAME --dry-run --out DIR")
-    shell(run, "space OWNER/NAME")
+def to_space(run: sc.pipeline.Recorded, made: sc.pipeline.Run, licences: sc.Licences, allowed: bool) -> None:
+    """The Space: the app in a container, or the site, which is free."""
+    st.markdown(f"A Space shows the run to whoever may see it. {plain(sc.PLAN_NOTE)}")
+    kind = st.radio("What it is", list(SPACES), key="space-kind", captions=list(SPACES.values()))
+    static = kind == "Static site"
+    repo = st.text_input("Space", key="space-repo", placeholder="owner/name", max_chars=200).strip()
+    everyone = st.checkbox("For everyone to see", key="space-public")
+
+    def send(report: sc.Report) -> str:
+        done = sc.push_space(
+            made, repo, token=token.typed(), static=static, private=not everyone, licences=licences, report=report
+        )
+        return f"The Space {plain(repo)} holds this run: {count(len(done.files), 'file')}, {size(done.bytes)}."
+
+    _sending(run, "space", allowed, repo, send)
+    shell(run, "space OWNER/NAME" + (" --static" if static else ""))
 
 
 def _prepared(run: sc.pipeline.Recorded, kind: str, label: str, write: Callable[[Path], object], there: bool, needs: str) -> None:

@@ -5,17 +5,28 @@ from __future__ import annotations
 import json
 
 from sae_core.publish.card import BUNDLED_NOTE, embeds
+from sae_core.publish.licences import Licences, front_matter
 from sae_core.publish.site.material import Shown
 
 
-def readme(shown: Shown, latents: int) -> str:
+def readme(shown: Shown, latents: int, licences: Licences) -> str:
     """Markdown with front matter; what comes from the run is quoted, so that it is a title and nothing else."""
     run = shown.run
-    title = json.dumps(run.config.name, ensure_ascii=False)
+    fields = {
+        "title": run.config.name,
+        "emoji": "✏️",
+        "colorFrom": "purple",
+        "colorTo": "blue",
+        "sdk": "static",
+        "app_file": "index.html",
+        "pinned": False,
+        **front_matter(licences.dictionary),
+    }
+    head = "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items())
     alive = len(shown.acts.alive())
     domains = " and ".join(f"`{name}`" for name in shown.acts.domains)
     parts = [
-        f"---\ntitle: {title}\nemoji: ✏️\ncolorFrom: purple\ncolorTo: blue\nsdk: static\napp_file: index.html\npinned: false\n---",
+        f"---\n{head}\n---",
         f"# {_inline(run.config.name)}: what a sparse autoencoder sees",
         f"A latent browser as static files, written by Sketch SAE Lab from run `{run.id}`: {latents:,} latents, {alive:,} of "
         f"which fire, over {shown.acts.n:,} images ({domains}). Open `index.html`; it needs no server and asks for nothing from "

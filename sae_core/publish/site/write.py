@@ -100,7 +100,7 @@ def write_site(
         for name, data in downloads.items():
             folder.write(name, data)
         _page(shown, licences, downloads, folder)
-        folder.write("README.md", readme(shown, shown.acts.m).encode())
+        folder.write("README.md", readme(shown, shown.acts.m, licences).encode())
     sizes = [int(one["size"]) for one in folder.files.values()]
     return Site(out, len(sizes), sum(sizes), shown.acts.m, tuple(shown.withheld()))
 

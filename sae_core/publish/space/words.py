@@ -10,8 +10,8 @@ from sae_core.publish.licences import Licences, front_matter, plain
 from sae_core.publish.run import Run
 
 PLAN_NOTE = (
-    "A Docker Space may need a paid plan of the Hub's. The free way is the static one: `python -m sae_core publish site DIR` "
-    "writes the same latents as files that need no server, and a static Space shows them."
+    "A Docker Space may need a paid plan of the Hub's. The free way is the static one: `python -m sae_core publish space REPO "
+    "--static` pushes the same latents as files that need no server (`publish site DIR` writes them to a folder)."
 )
 """Said wherever a Docker Space is offered."""
 DOCKERIGNORE = "**/.*\n!.streamlit\n**/__pycache__\n**/*.pyc\n**/secrets.toml\nREADME.md\nDockerfile\n"

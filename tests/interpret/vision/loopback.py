@@ -37,7 +37,7 @@ class Loopback:
 
     Args:
         model: the reply's data for a request (a dict is sent as JSON content, a str as it is).
-        latency: seconds before every reply.
+        latency: seconds from a request's arrival to its reply, whatever the server does in between.
         usage: of every reply; None sends none.
         models: what GET /models lists.
     """
@@ -162,16 +162,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_json(self.loopback.listing)
 
     def do_POST(self) -> None:
-        lab = self.loopback
+        lab, until = self.loopback, time.monotonic() + self.loopback.latency
         lab.paths.append(self.path)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         behaviour = lab.next(body, dict(self.headers))
-        if lab.latency:
-            time.sleep(lab.latency)
+        reply = completion(lab.model(body), body, lab.usage) if behaviour is None else None
+        time.sleep(max(0.0, until - time.monotonic()))
         if behaviour is not None:
             behaviour(self, body)
         else:
-            self.send_json(completion(lab.model(body), body, lab.usage))
+            self.send_json(reply)
 
     def send_json(self, content: Any, code: int = 200, headers: Mapping[str, str] | None = None) -> None:
         """Send JSON."""

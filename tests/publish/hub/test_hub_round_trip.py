@@ -73,7 +73,13 @@ def test_the_card_says_what_was_measured(pushed: LoopbackHub, small_run: sc.pipe
         assert delta.metric_args == {
             "ci_95_low": round(m[f"{domain}.delta_ci_low"], 6), "ci_95_high": round(m[f"{domain}.delta_ci_high"], 6)
         }  # fmt: skip
-    for said in ('sc.load_sae("hf://me/x")', "| L0 | 6.0000 |", "near-duplicates", "x̄ the vector mean", "bundled demo model"):
+    for said in (
+        'sc.load_sae("hf://me/x")',
+        f"| L0 | {m['l0']:.4f} |",
+        "near-duplicates",
+        "x̄ the vector mean",
+        "bundled demo model",
+    ):
         assert said in card.text
 
 
@@ -195,10 +201,10 @@ def test_a_hub_in_trouble_is_said(pushed: LoopbackHub, tmp_path: Path) -> None:
 
 
 def test_a_dry_run_says_every_file_and_asks_nobody(
-    hub: LoopbackHub, small_cache: Path, small_run: sc.pipeline.Run, capsys: pytest.CaptureFixture[str]
+    hub: LoopbackHub, demo_cache: Path, small_run: sc.pipeline.Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = ["publish", "hub", "me/x", "--dry-run", "--formats", "saelens", "--config", str(config_of(small_cache))]
-    assert main([*argv, "--cache", str(small_cache), "--json"]) == 0
+    argv = ["publish", "hub", "me/x", "--dry-run", "--formats", "saelens", "--config", str(config_of(demo_cache))]
+    assert main([*argv, "--cache", str(demo_cache), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["private"]
     names = {one["file"] for one in said["files"]}
@@ -210,7 +216,7 @@ def test_a_dry_run_says_every_file_and_asks_nobody(
     assert {name for name, _, _ in planned.files} == names
 
 
-def test_the_command_in_a_process_of_its_own_leaks_no_secret(hub: LoopbackHub, small_cache: Path, tmp_path: Path) -> None:
+def test_the_command_in_a_process_of_its_own_leaks_no_secret(hub: LoopbackHub, demo_cache: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "HF_ENDPOINT": hub.url,
@@ -219,7 +225,7 @@ def test_the_command_in_a_process_of_its_own_leaks_no_secret(hub: LoopbackHub, s
         "HF_TOKEN": TOKEN,
         "LAB_TEST_SECRET": CANARY,
     }
-    argv = ["publish", "hub", "me/x", "--config", str(config_of(small_cache)), "--cache", str(small_cache), "--json", "--debug"]
+    argv = ["publish", "hub", "me/x", "--config", str(config_of(demo_cache)), "--cache", str(demo_cache), "--json", "--debug"]
     done = subprocess.run(
         [sys.executable, "-m", "sae_core", *argv], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500
     )
@@ -230,7 +236,7 @@ def test_the_command_in_a_process_of_its_own_leaks_no_secret(hub: LoopbackHub, s
     everything = [done.stdout.encode(), done.stderr.encode(), *hub.repos["me/x"].files.values(), *hub.storage.values()]
     everything += [body for _, _, _, body in hub.requests]
     everything += [f"{path}{headers.get('User-Agent')}".encode() for _, path, headers, _ in hub.requests]
-    everything += [file.read_bytes() for file in small_cache.rglob("*") if file.is_file()]
+    everything += [file.read_bytes() for file in demo_cache.rglob("*") if file.is_file()]
     for secret in (TOKEN, CANARY):
         assert not [one[:80] for one in everything if secret.encode() in one]
 
@@ -246,9 +252,9 @@ def test_the_command_in_a_process_of_its_own_leaks_no_secret(hub: LoopbackHub, s
     ],
 )
 def test_bad_words_are_one_line(
-    hub: LoopbackHub, small_cache: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+    hub: LoopbackHub, demo_cache: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str
 ) -> None:
-    code = main(["publish", *argv, "--config", str(config_of(small_cache)), "--cache", str(small_cache)])
+    code = main(["publish", *argv, "--config", str(config_of(demo_cache)), "--cache", str(demo_cache)])
     out, err = capsys.readouterr()
     assert code == 2, err
     assert out == ""
