@@ -12,7 +12,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
-from pages._ui.steer import generators, opened, outcome
+from pages._ui.steer import opened, outcome
 from tests.pages.conftest import words
 
 Open = Callable[..., AppTest]
@@ -231,4 +231,3 @@ def test_a_generator_of_the_project_draws_at_once_and_its_strip_is_called_genera
     (group,) = [one for one in app.button_group if one.key == "steer-strip-way"]
     app = group.set_value("nearest images of the data").run()
     assert ":violet-badge[generated]" not in words(app)
-    assert generators.KEEP >= 1

@@ -19,7 +19,7 @@ from sae_core.config import load_config
 from sae_core.evaluate.stage import Evaluation
 from sae_core.publish.report import report_html
 from sae_core.publish.report.html import between, esc, figure, number, p_value, percent, table
-from sae_core.publish.report.page import SECTIONS
+from sae_core.publish.report.sections import SECTIONS
 from sae_core.store import Store
 
 ROOT = Path(__file__).parents[2]

@@ -37,7 +37,7 @@ def test_classes_are_read_back(decoder: StrokeDecoder) -> None:
     result = read_classes(decoder, 2 * len(drawn.CLASSES), seed=77)
     assert result.real > 0.95
     assert result.drawn >= SHARE_OF_REAL * result.real
-    assert result.drawn >= result.likeliest - 0.05, "the nearest candidate is to be no worse than the likeliest"
+    assert result.drawn >= result.chosen - 0.05, "moving points is to lose no class"
 
 
 def test_a_drawing_is_the_same_bit_for_bit(decoder: StrokeDecoder) -> None:
@@ -64,8 +64,8 @@ class Axes:
 
 def test_sweeps_are_compared_with_what_was_asked(decoder: StrokeDecoder) -> None:
     x = decoder.encoder.images([drawn.render(drawn.scene(2_345_678, 3))])
-    latent = int(np.abs(x[0]).argmax())
-    sweeps = read_sweeps(decoder, Axes(decoder.dim), np.array([30.0]), np.array([latent]), x)  # type: ignore[arg-type]
-    assert sweeps.asked.tolist() == [1.0], "asked along an axis, the axis itself follows"
-    assert sweeps.own[0] > 0.5
+    axes = np.abs(x[0]).argsort()[-6:]
+    sweeps = read_sweeps(decoder, Axes(decoder.dim), np.full(6, 8.0), axes, x)  # type: ignore[arg-type]
+    assert sweeps.asked.tolist() == [1.0] * 6, "asked along an axis, the axis itself follows"
+    assert np.median(sweeps.own) >= 0.7
     assert np.abs([sweeps.random, sweeps.selected]).max() <= 1

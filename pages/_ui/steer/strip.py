@@ -15,8 +15,6 @@ from pages._ui.steer.chosen import Chosen
 from pages._ui.text import plain
 from pages._ui.thumbs import Thumb, gallery
 
-_KEPT = "_steer_strips"
-KEEP = 4
 NEAREST = "nearest images of the data"
 
 
@@ -72,17 +70,15 @@ def _thumb(strip: sc.Strip, at: int, cell: Any) -> Thumb:
 
 
 def _strip(have: sc.pipeline.Run, chosen: Chosen, recipe: sc.Recipe, latent: int, way: str) -> sc.Strip:
-    """The strip; the last few are kept, since a slider's value changes nothing in it."""
-    kept: dict[tuple[object, ...], sc.Strip] = st.session_state.setdefault(_KEPT, {})
+    """The strip, which a slider's value changes nothing in."""
     settings = (recipe.keep_error, recipe.renormalise, recipe.seed, recipe.maxima.get(latent))
-    key = (have.keys["interpret"], opened.identity(chosen.subject), latent, way, *settings)
-    if key not in kept:
-        scene = opened.scene(have)
-        swept = sc.sweep_of(chosen.subject, latent, recipe, scene)
-        kept[key] = (
-            sc.nearest_strip(swept, chosen.subject, scene) if way == NEAREST else generators.strip(have, swept, recipe, way)
-        )
-    kept[key] = kept.pop(key)
-    while len(kept) > KEEP:
-        del kept[next(iter(kept))]
-    return kept[key]
+    return _made((have.keys["interpret"], opened.identity(chosen.subject), latent, way, *settings), have, chosen, recipe)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Drawing the steps …")
+def _made(key: tuple[Any, ...], _have: sc.pipeline.Run, _chosen: Chosen, _recipe: sc.Recipe) -> sc.Strip:
+    """Made once for all visitors who ask for the same, since it is seconds of work; nobody changes it."""
+    _, _, latent, way, *_ = key
+    scene = opened.scene(_have)
+    swept = sc.sweep_of(_chosen.subject, latent, _recipe, scene)
+    return sc.nearest_strip(swept, _chosen.subject, scene) if way == NEAREST else generators.strip(_have, swept, _recipe, way)

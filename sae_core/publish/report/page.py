@@ -9,32 +9,10 @@ from plotly.offline import get_plotlyjs
 
 from sae_core.figures import COLOURS, ON_DARK
 from sae_core.publish.card import Run
-from sae_core.publish.report.about import provenance
-from sae_core.publish.report.classes import by_class, confusions, flips
-from sae_core.publish.report.costs import common_classes, cross_domain, recall, zero_shot
-from sae_core.publish.report.definitions import definitions
-from sae_core.publish.report.geometry import domain_shifts, geometry
-from sae_core.publish.report.html import Markup, esc
+from sae_core.publish.report.html import esc
 from sae_core.publish.report.material import Material
-from sae_core.publish.report.overall import names, sweep
-from sae_core.publish.report.quality import quality
+from sae_core.publish.report.sections import SECTIONS, contents
 
-SECTIONS = (
-    zero_shot,
-    recall,
-    cross_domain,
-    common_classes,
-    by_class,
-    confusions,
-    flips,
-    quality,
-    geometry,
-    domain_shifts,
-    sweep,
-    names,
-    definitions,
-    provenance,
-)
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 STYLE = """
@@ -127,7 +105,7 @@ def report_html(run: Run, refused: Mapping[str, str] | None = None) -> str:
         f"<header><h1>{esc(title)}</h1>",
         f'<p class="lead">Run <code>{esc(run.id)}</code>. Every interval is a 95 % interval; n is the number of images.</p>',
         "<noscript><p>The figures need JavaScript; the tables hold the same numbers without it.</p></noscript></header>",
-        _contents(found),
+        contents(found, "Contents"),
         "<main>",
         *found,
         "</main>",
@@ -136,12 +114,3 @@ def report_html(run: Run, refused: Mapping[str, str] | None = None) -> str:
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
-
-
-def _contents(found: list[Markup]) -> str:
-    # A section is <section id="x">, newline, <h2>title</h2>: both are ours, so this reading is exact.
-    lines = []
-    for one in found:
-        identity, title = one.split('"', 2)[1], one.split("<h2>", 1)[1].split("</h2>", 1)[0]
-        lines.append(f'<li><a href="#{identity}">{title}</a></li>')
-    return '<nav aria-label="Contents"><ul>' + "".join(lines) + "</ul></nav>"

@@ -5,50 +5,20 @@ from __future__ import annotations
 import re
 
 from sae_core.publish.licences import NOT_STATED, Licences
-from sae_core.publish.report.about import provenance
-from sae_core.publish.report.classes import by_class, flips
-from sae_core.publish.report.costs import common_classes, cross_domain, recall, zero_shot
-from sae_core.publish.report.definitions import definitions
-from sae_core.publish.report.geometry import domain_shifts, geometry
+from sae_core.publish.report.classes import confusions
 from sae_core.publish.report.html import Markup, esc, paragraph, section
-from sae_core.publish.report.overall import names, sweep
-from sae_core.publish.report.quality import quality
+from sae_core.publish.report.sections import SECTIONS
 from sae_core.publish.site.material import Shown
 
-SECTIONS = (
-    zero_shot,
-    recall,
-    cross_domain,
-    common_classes,
-    by_class,
-    flips,
-    quality,
-    geometry,
-    domain_shifts,
-    sweep,
-    names,
-    definitions,
-    provenance,
-)
 # A figure is our own markup, and its data cannot hold a `<`: this reading is exact.
 FIGURE = re.compile(r"<figure>.*?</figure>", re.DOTALL)
 STYLED = re.compile(r' style="[^"]*"')
 
 
 def report_sections(shown: Shown, licences: Licences) -> list[Markup]:
-    """Every section of the report that the run has something for, then what may be done with the pictures."""
-    found = [Markup(FIGURE.sub("", made)) for made in (make(shown) for make in SECTIONS) if made]
+    """Every section of the report that the run has something for, but confusions, which are figures alone; then licences."""
+    found = [Markup(FIGURE.sub("", made)) for made in (make(shown) for make in SECTIONS if make is not confusions) if made]
     return [*found, licence(shown, licences)]
-
-
-def contents(sections: list[Markup]) -> Markup:
-    """A list of links to the sections."""
-    # A section is <section id="x">, newline, <h2>title</h2>: both are ours, so this reading is exact.
-    lines = []
-    for one in sections:
-        identity, title = one.split('"', 2)[1], one.split("<h2>", 1)[1].split("</h2>", 1)[0]
-        lines.append(f'<li><a href="#{identity}">{title}</a></li>')
-    return Markup('<nav aria-label="Contents of the report"><ul>' + "".join(lines) + "</ul></nav>")
 
 
 def licence(shown: Shown, licences: Licences) -> Markup:

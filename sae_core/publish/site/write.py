@@ -21,12 +21,13 @@ from sae_core.progress import Event, Report, silent
 from sae_core.publish.card import BUNDLED_NOTE, Run, embeds
 from sae_core.publish.licences import NOTHING, Licences
 from sae_core.publish.report.html import esc
+from sae_core.publish.report.sections import contents
 from sae_core.publish.site.cards import SHARD, Cards, columns, shifts
 from sae_core.publish.site.folder import Folder, replacing
 from sae_core.publish.site.material import Shown, readable
 from sae_core.publish.site.pictures import Pictures, montage_name
 from sae_core.publish.site.readme import readme
-from sae_core.publish.site.reported import contents, report_sections
+from sae_core.publish.site.reported import report_sections
 
 STAGE = "site"
 DOWNLOADS = {
@@ -189,7 +190,7 @@ def _page(shown: Shown, licences: Licences, downloads: Mapping[str, bytes], fold
         "NAME": esc(config.name),
         "RUN": esc(shown.run.id),
         "NOTE": esc(BUNDLED_NOTE.replace("**", "")) if config.clip.model == "bundled" and embeds(config) else "",
-        "CONTENTS": contents(sections),
+        "CONTENTS": contents(sections, "Contents of the report"),
         "DOWNLOADS": "".join(_download(name, len(data)) for name, data in downloads.items()),
         "REPORT": "\n".join(sections),
     }

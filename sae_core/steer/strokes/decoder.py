@@ -18,6 +18,7 @@ from sae_core.steer.decoders.decoder import DrawingPrecision, check_request
 from sae_core.steer.decoders.pretrained import INSTEAD, DecoderNeeds
 from sae_core.steer.strokes.curves import Curve
 from sae_core.steer.strokes.model import Shape, StrokeModel
+from sae_core.steer.strokes.refine import STEPS, refined
 from sae_core.steer.strokes.sampling import chance, draw
 from sae_core.steer.strokes.seeing import inked, seen
 from sae_core.steer.strokes.tokens import decode
@@ -26,7 +27,7 @@ ID = "drawn-strokes"
 TITLE = "Strokes of the drawn world"
 ENCODERS = ("bundled/v1",)
 DIM = 128
-CANDIDATES = 4
+CANDIDATES = 1
 TEMPERATURE = 0.5
 PIXELS = 256
 WEIGHTS = Path(__file__).with_name("bundled") / "strokes.safetensors"
@@ -36,12 +37,14 @@ WEIGHTS = Path(__file__).with_name("bundled") / "strokes.safetensors"
 class StrokeDecoder:
     """A decoder in memory, see `Decoder`.
 
-    It draws `candidates` drawings of an embedding and keeps the one that the CLIP itself sees nearest to it (cosine), which is
-    where an embedding is read back most faithfully; the chance is the seed's, the same for all embeddings.
+    The network chooses the strokes of an embedding, then their points are moved until the CLIP itself sees the drawing nearer to
+    it (`refined`). Of several candidates the nearest is taken; the first takes the likeliest choices, the others' chance is the
+    seed's, the same for all embeddings, so with one candidate every seed draws the same.
 
     Attributes:
         id, encoders, dim, steps, guidance: see `Described`; there is one step, and no guidance.
         candidates: drawings to choose from.
+        bends: steps in which the chosen one's points are moved.
         temperature: of all candidates but the first, which takes the likeliest choices.
     """
 
@@ -52,7 +55,12 @@ class StrokeDecoder:
     guidance = 0.0
 
     def __init__(
-        self, model: StrokeModel, encoder: Encoder, candidates: int = CANDIDATES, temperature: float = TEMPERATURE
+        self,
+        model: StrokeModel,
+        encoder: Encoder,
+        candidates: int = CANDIDATES,
+        temperature: float = TEMPERATURE,
+        bends: int = STEPS,
     ) -> None:
         if model.shape.dim != encoder.dim:
             raise InputError(
@@ -64,6 +72,7 @@ class StrokeDecoder:
         self.dim = encoder.dim
         self.candidates = candidates
         self.temperature = temperature
+        self.bends = bends
 
     def strokes(self, x: NDArray[np.floating], seed: int = 0, report: Report = silent) -> list[list[Curve]]:
         """The drawing of each row of x as parametric strokes; same row and seed, same drawing, whatever else is drawn.
@@ -80,7 +89,7 @@ class StrokeDecoder:
         noise = chance(seed, self.candidates)
         drawings = []
         for i, row in enumerate(rows):
-            drawings.append(self._nearest(row, noise))
+            drawings.append(refined(self.encoder, self._nearest(row, noise), row, self.bends))
             report(Event("draw", i + 1, len(rows)))
         return drawings
 

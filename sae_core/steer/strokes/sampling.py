@@ -11,6 +11,7 @@ from sae_core.steer.strokes.model import WIDEST, Cache, StrokeModel
 from sae_core.steer.strokes.tokens import (
     ATTRIBUTES,
     BINS,
+    CHOSEN,
     CLOSE,
     DOT,
     END,
@@ -63,11 +64,16 @@ def draw(model: StrokeModel, x: Tensor, noise: Tensor, temperature: float) -> li
         state, cache = model.step(condition, inputs, at, cache)
         curve = torch.full((count, len(ATTRIBUTES)), BINS // 2)
         for a in range(len(ATTRIBUTES)):
-            logits = model.attribute(a, state)
-            if a == _PEN:
-                logits = logits + _allowed(before[:, _PEN], at)
-            value = (logits + heat * noise[:, at, a, : logits.shape[1]]).argmax(dim=1)
-            curve[:, a] = value = _inherited(a, value, curve, before, first)
+            value = torch.zeros(count, dtype=torch.long)
+            free = CHOSEN[curve[:, _PEN].numpy(), a] if a != _PEN else CHOSEN[:, _PEN]
+            if free.any():
+                logits = model.attribute(a, state)
+                if a == _PEN:
+                    logits = logits + _allowed(before[:, _PEN], at)
+                value = (logits + heat * noise[:, at, a, : logits.shape[1]]).argmax(dim=1)
+            if not free.all():
+                value = _inherited(a, value, curve, before, first)
+            curve[:, a] = value
             state = state + model.chosen(a, value)
         curve[done, _PEN] = END
         done = done | (curve[:, _PEN] == END)

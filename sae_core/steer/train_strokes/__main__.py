@@ -33,7 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--layers", type=int, default=RECIPE.layers, help="of the network (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=RECIPE.lr, help="learning rate (default: %(default)s)")
     parser.add_argument("--noise", type=float, default=RECIPE.noise, help="on embeddings, of their norm (default: %(default)s)")
-    parser.add_argument("--mix", type=float, default=RECIPE.mix, help="of other drawings' embeddings (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw (default: %(default)s)")
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(chosen.threads)
     work: Path = chosen.work or chosen.out / "work"
     recipe = dataclasses.replace(
-        RECIPE, **{name: getattr(chosen, name) for name in ("steps", "scenes", "seed", "width", "layers", "lr", "noise", "mix")}
+        RECIPE, **{name: getattr(chosen, name) for name in ("steps", "scenes", "seed", "width", "layers", "lr", "noise")}
     )
     try:
         checkpoint = work / CHECKPOINT

@@ -14,8 +14,8 @@ import torch
 from sae_core.clip.encoder import Encoder
 from sae_core.clip.train_bundled.pool import held_out_seed
 from sae_core.data import drawn
-from sae_core.steer.strokes.decoder import CANDIDATES, TEMPERATURE
 from sae_core.steer.strokes.model import StrokeModel
+from sae_core.steer.strokes.refine import STEPS
 from sae_core.steer.train_strokes.gate import SHARE_OF_REAL, ClassesRead
 from sae_core.steer.train_strokes.loop import Recipe
 from sae_core.steer.train_strokes.pool import ALONE, train_seed
@@ -25,7 +25,7 @@ def write_card(
     weights: Path, model: StrokeModel, encoder: Encoder, recipe: Recipe, steps: int, seconds: float, result: ClassesRead
 ) -> None:
     """Write `MODEL_CARD.md` beside the weights."""
-    flags = " ".join(f"--{name} {getattr(recipe, name)}" for name in ("steps", "scenes", "noise", "mix", "seed"))
+    flags = " ".join(f"--{name} {getattr(recipe, name)}" for name in ("steps", "scenes", "noise", "seed"))
     command = f"python -m sae_core.steer.train_strokes --out DIR {flags}"
     settings = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())
     data = weights.read_bytes()
@@ -62,8 +62,8 @@ The bundled CLIP reads the class of the drawing, zero-shot over {len(drawn.CLASS
 |---|---:|
 | held-out drawings | {result.n} |
 | class of the real drawing | {result.real:.3f} |
-| class of what is drawn, the nearest of {CANDIDATES} candidates | {result.drawn:.3f} |
-| the likeliest candidate alone | {result.likeliest:.3f} |
+| class of what is drawn | {result.drawn:.3f} |
+| the same before its points are moved | {result.chosen:.3f} |
 | cosine to the embedding asked for | {result.cosine:.3f} |
 | median time of a drawing | {result.milliseconds:.0f} ms |
 
@@ -73,10 +73,10 @@ The bar is {SHARE_OF_REAL} of the real drawings' accuracy, {least:.3f}: it **{ve
 A drawing is a row of tokens, one a cubic curve, in the order in which the drawn world's pen draws. The network reads the
 embedding and chooses curve after curve; each number of a curve (what the pen does, width, ends, how far the inner control points
 lie from the chord's thirds) is a choice among at most 128, so a drawing is sharp. Training minimises the negative log-likelihood,
-with noise on the embeddings (steered ones lie off the drawings' own) and drawings moved by a cell or two; AdamW, a plateau
-and a straight way down, an exponential average of the weights. To draw, {CANDIDATES} candidates are made (the first takes the
-likeliest choices, the others are drawn at temperature {TEMPERATURE} from a table of chance fixed by the seed), and the one is
-kept whose embedding is nearest to the one asked for.
+with noise on the embeddings and drawings moved by a cell or two; AdamW, a plateau and a straight way down, an exponential
+average of the weights. To draw, the likeliest choices are taken; then all points of the drawing are moved in {STEPS} steps along
+the gradient of the cosine of what the CLIP sees in it and the embedding asked for. No stroke comes or goes in that, but lines
+bend, and that is what makes a drawing follow a latent that is turned up.
 Settings: {settings}.
 
 ## Limits

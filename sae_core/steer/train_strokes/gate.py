@@ -37,7 +37,7 @@ class ClassesRead:
     Attributes:
         real: accuracy on the drawings themselves.
         drawn: accuracy on what the decoder draws of their embeddings.
-        likeliest: the same for the candidate of the likeliest choices alone.
+        chosen: the same for the strokes as the network chose them, before their points were moved.
         cosine: mean cosine of a drawing's embedding and the one asked for.
         milliseconds: median time of one drawing.
         worst: the classes least often read back, with their accuracy.
@@ -46,7 +46,7 @@ class ClassesRead:
     n: int
     real: float
     drawn: float
-    likeliest: float
+    chosen: float
     cosine: float
     milliseconds: float
     worst: tuple[tuple[str, float], ...]
@@ -62,14 +62,14 @@ def read_classes(decoder: StrokeDecoder, n: int, seed: int = 0, report: Report =
     made = drawn.draw(n, held_out_seed(seed), "sketch", keep_scenes=False)
     weights = class_directions(decoder.encoder, drawn.CLASSES, "sketch")
     x = seen(decoder.encoder, made.images)
-    plain = StrokeDecoder(decoder.model, decoder.encoder, candidates=1)
-    back, likeliest, times = np.empty_like(x), np.empty_like(x), []
+    plain = StrokeDecoder(decoder.model, decoder.encoder, bends=0)
+    back, chosen, times = np.empty_like(x), np.empty_like(x), []
     for i in range(n):
         began = time.perf_counter()
         drawing = decoder.strokes(x[i : i + 1], seed)
         times.append(time.perf_counter() - began)
         back[i] = _see(decoder.encoder, drawing)[0]
-        likeliest[i] = _see(decoder.encoder, plain.strokes(x[i : i + 1], seed))[0]
+        chosen[i] = _see(decoder.encoder, plain.strokes(x[i : i + 1], seed))[0]
         report(Event("read_classes", i + 1, n))
     right = _class(back, weights) == made.labels
     each = [(name, float(right[made.labels == c].mean())) for c, name in enumerate(drawn.CLASSES) if (made.labels == c).any()]
@@ -77,7 +77,7 @@ def read_classes(decoder: StrokeDecoder, n: int, seed: int = 0, report: Report =
         n,
         float((_class(x, weights) == made.labels).mean()),
         float(right.mean()),
-        float((_class(likeliest, weights) == made.labels).mean()),
+        float((_class(chosen, weights) == made.labels).mean()),
         float(np.mean((x * back).sum(axis=1) / np.linalg.norm(x, axis=1) / np.linalg.norm(back, axis=1))),
         float(np.median(times) * 1000),
         tuple(sorted(each, key=lambda pair: pair[1])[:5]),

@@ -33,8 +33,7 @@ class Recipe:
     decay: float = 0.3
     weight_decay: float = 0.05
     average: float = 0.998
-    noise: float = 0.15
-    mix: float = 0.8
+    noise: float = 0.25
     shift: int = 2
     width: int = 128
     layers: int = 3
@@ -93,7 +92,7 @@ def run(training: Training, pool: Pool, report: Report, checkpoint: Path | None 
         checkpoint: file to write every `every` seconds and at the end.
     """
     recipe, began, saved = training.recipe, time.monotonic() - training.seconds, time.monotonic()
-    source = batches(pool, recipe.batch_size, recipe.noise, recipe.mix, recipe.shift, recipe.seed, training.step)
+    source = batches(pool, recipe.batch_size, recipe.noise, recipe.shift, recipe.seed, training.step)
     told: list[torch.Tensor] = []
     training.model.train()
     while training.step < recipe.steps:

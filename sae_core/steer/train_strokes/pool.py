@@ -139,13 +139,11 @@ class Batch:
     lengths: torch.Tensor
 
 
-def batches(pool: Pool, size: int, noise: float, mix: float, shift: int, seed: int, first: int = 0) -> Iterator[Batch]:
+def batches(pool: Pool, size: int, noise: float, shift: int, seed: int, first: int = 0) -> Iterator[Batch]:
     """Endless batches of drawings of like length, so that little is padding; batch number `first` and on, each its own chance.
 
-    Each drawing comes with one rendering's embedding, with noise of up to `noise` times its norm. To half of them, up to `mix` of
-    another drawing's embedding is added, at equal norm: a steered embedding is such a mixture, lies off the drawings' own, and
-    what outweighs the rest is what is to be drawn. The whole drawing is moved by up to `shift` cells of the grid,
-    which CLIP hardly sees and which keeps the network from learning drawings by heart.
+    Each drawing comes with one rendering's embedding, with noise of up to `noise` times its norm. The whole drawing is moved
+    by up to `shift` cells of the grid, which CLIP hardly sees and which keeps the network from learning drawings by heart.
     """
     each = max(1, len(pool) // size)
     for epoch in range(first // each, sys.maxsize):
@@ -159,7 +157,7 @@ def batches(pool: Pool, size: int, noise: float, mix: float, shift: int, seed: i
         rows = [part for band in parts for part in band]
         turn = np.random.default_rng([seed, 1, epoch]).permutation(len(rows))
         for at in range(first - epoch * each if epoch == first // each else 0, len(rows)):
-            yield _batch(pool, rows[turn[at]], noise, mix, shift, np.random.default_rng([seed, 2, epoch, at]))
+            yield _batch(pool, rows[turn[at]], noise, shift, np.random.default_rng([seed, 2, epoch, at]))
 
 
 def _share(bands: int, batches: int, i: int) -> int:
@@ -167,11 +165,8 @@ def _share(bands: int, batches: int, i: int) -> int:
     return batches * (i + 1) // bands - batches * i // bands
 
 
-def _batch(pool: Pool, rows: NDArray[Any], noise: float, mix: float, shift: int, rng: np.random.Generator) -> Batch:
+def _batch(pool: Pool, rows: NDArray[Any], noise: float, shift: int, rng: np.random.Generator) -> Batch:
     x = pool.x[rows, rng.integers(pool.x.shape[1], size=len(rows))]
-    other = pool.x[rng.integers(len(pool), size=len(rows)), rng.integers(pool.x.shape[1], size=len(rows))]
-    share = mix * rng.random((len(rows), 1)) * (rng.random((len(rows), 1)) < 0.5)
-    x = x + share * other * (np.linalg.norm(x, axis=1, keepdims=True) / np.linalg.norm(other, axis=1, keepdims=True))
     strength = noise * rng.random((len(rows), 1)) * np.linalg.norm(x, axis=1, keepdims=True)
     x = x + (strength / np.sqrt(x.shape[1]) * rng.standard_normal(x.shape)).astype(np.float32)
     lengths = pool.lengths[rows]
