@@ -42,9 +42,15 @@ def machine() -> str:
 def foot(versions: Mapping[str, str], notes: Sequence[str], module: str, cuda: str | None = None) -> str:
     """The lines below a table: machine, versions, day, command."""
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    command = shlex.join(["python", "-m", module, *(os.path.relpath(a) if os.path.isabs(a) else a for a in sys.argv[1:])])
+    command = shlex.join(["python", "-m", module, *(_shown(argument) for argument in sys.argv[1:])])
     device = f"{cuda}; {machine()}" if cuda else machine()
     return "\n\n".join([f"{device}. {listed}. {time.strftime('%Y-%m-%d')}. `{command}`", *notes])
+
+
+def _shown(argument: str) -> str:
+    """An argument as others may read it: a path outside of the working folder by its last part alone."""
+    near = os.path.relpath(argument) if os.path.isabs(argument) else argument
+    return os.path.basename(near) if near.startswith(os.pardir) else near
 
 
 def write(name: str, body: str, readme: Path = README) -> None:

@@ -91,7 +91,7 @@ def kill_when(words: list[str], ready: Callable[[], bool]) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_killed_in_embedding_and_in_training_it_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
     settings = ["data.sketch.n=700", "data.photo.n=120", "clip.shard_rows=64", "clip.batch_size=32", "sae.width=256"]
-    settings += ["sae.steps=12000", "sae.architecture.k=8", "evaluate.bootstrap=100"]
+    settings += ["sae.steps=6000", "sae.architecture.k=8", "evaluate.bootstrap=100"]
     common = ["evaluate", "--config", str(DEMO), *[word for pair in settings for word in ("--set", pair)]]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     receipts = "embed/.partial-*/receipts/*.json"

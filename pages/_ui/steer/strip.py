@@ -75,7 +75,7 @@ def _strip(have: sc.pipeline.Run, chosen: Chosen, recipe: sc.Recipe, latent: int
     return _made((have.keys["interpret"], opened.identity(chosen.subject), latent, way, *settings), have, chosen, recipe)
 
 
-@st.cache_resource(max_entries=64, show_spinner="Drawing the steps …")
+@st.cache_resource(max_entries=12, show_spinner="Drawing the steps …")
 def _made(key: tuple[Any, ...], _have: sc.pipeline.Run, _chosen: Chosen, _recipe: sc.Recipe) -> sc.Strip:
     """Made once for all visitors who ask for the same, since it is seconds of work; nobody changes it."""
     _, _, latent, way, *_ = key
