@@ -33,6 +33,7 @@ def settings(have: sc.pipeline.Run) -> str:
         format_func=outcome.CONTROLS.__getitem__,
         key=state.CONTROL,
         help=CONTROL,
+        wrap=True,  # else the last choice is cut off in a narrow column
     )
     st.session_state.setdefault(state.KEEP, True)  # not as a default of the toggle: a recipe that is loaded sets it too
     st.session_state.setdefault(state.NORM, False)

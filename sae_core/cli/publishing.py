@@ -149,8 +149,7 @@ def space(args: argparse.Namespace) -> Any:
     from huggingface_hub import get_token
 
     from sae_core.publish.hub.push import repository
-    from sae_core.publish.site import write_site
-    from sae_core.publish.space import push_space, write_bundle
+    from sae_core.publish.space import push_space, write_space
 
     repo = repository(args.repo)
     if args.out is not None and not args.dry_run:
@@ -160,24 +159,12 @@ def space(args: argparse.Namespace) -> Any:
     made = _made(args)
     _, stated = _stated(args, made.config)
     said = {"repo": repo, "dry_run": args.dry_run, "kind": "static" if args.static else "docker", "private": not args.public}
-    if args.out is not None and args.static:
-        written = write_site(made, args.out, _report(), images=args.images, licences=stated)
-        return {**said, "bytes": written.bytes, "files": written.files, "out": str(args.out)}
+    how: dict[str, Any] = {"static": args.static, "images": args.images, "report": _report(), "licences": stated}
     if args.out is not None:
-        bundle = write_bundle(made, args.out, _report(), licences=stated)
+        bundle = write_space(made, args.out, **how)
         return {**said, "bytes": bundle.bytes, "files": list(bundle.files), "out": str(args.out)}
     token = None if args.dry_run else get_token()
-    bundle = push_space(
-        made,
-        repo,
-        token=token,
-        static=args.static,
-        images=args.images,
-        private=not args.public,
-        dry_run=args.dry_run,
-        report=_report(),
-        licences=stated,
-    )
+    bundle = push_space(made, repo, token=token, private=not args.public, dry_run=args.dry_run, **how)
     return {**said, "bytes": bundle.bytes, "files": list(bundle.files)}
 
 

@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 import sae_core as sc
 from tests.pages.conftest import words
-from tests.publish.loopback_hub import READ_TOKEN, TOKEN, LoopbackHub, status, taken_for_the_hub
+from tests.publish.hub_client import taken_for_the_hub
+from tests.publish.loopback_hub import READ_TOKEN, TOKEN, LoopbackHub, status
 
 Open = Callable[..., AppTest]
 
@@ -133,5 +134,7 @@ def test_a_space_is_pushed_with_a_typed_token(on_demo: Path, open_page: Open, hu
     assert (repo.type, repo.private) == ("space", True)
     assert "site.json" in repo.files
     assert TOKEN not in words(app)
+    assert "publish space OWNER/NAME --static --config" in words(app)
     app.radio("space-kind").set_value("App").run()
-    assert "--static" not in words(app)
+    assert "publish space OWNER/NAME --config" in words(app)
+    assert "OWNER/NAME --static" not in words(app), "the command is the chosen kind's; the note above names the free one"

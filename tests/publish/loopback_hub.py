@@ -17,16 +17,11 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
-
-import huggingface_hub.constants
-import pytest
 
 TOKEN = "hf_" + "LoopbackWriteToken0123456789abcdef"
 READ_TOKEN = "hf_" + "LoopbackReadToken0123456789abcdefg"
@@ -401,23 +396,3 @@ def done_but_lost() -> Behaviour:
         reset()(handler)
 
     return behave
-
-
-@contextmanager
-def taken_for_the_hub(patched: pytest.MonkeyPatch, folder: Path, token: str | None) -> Iterator[LoopbackHub]:
-    """A server that the client believes to be the Hub, with this token in the environment; caches lie in `folder`."""
-    with LoopbackHub() as server:
-        constants = huggingface_hub.constants
-        patched.setattr(constants, "ENDPOINT", server.url)
-        patched.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}")
-        # The client of 2.4 takes the Xet protocol whenever it is installed, whatever the server offers.
-        patched.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        patched.setattr(constants, "HF_HUB_CACHE", str(folder / "hub-cache"))
-        patched.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
-        patched.setattr(constants, "HF_STORED_TOKENS_PATH", str(folder / "no-tokens"))
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-            patched.delenv(name, raising=False)
-        if token is not None:
-            patched.setenv("HF_TOKEN", token)
-        patched.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
-        yield server

@@ -145,7 +145,7 @@ def to_site(run: sc.pipeline.Recorded, made: sc.pipeline.Run, licences: sc.Licen
 
 def to_space(run: sc.pipeline.Recorded, made: sc.pipeline.Run, licences: sc.Licences, allowed: bool) -> None:
     """The Space: the app in a container, or the site, which is free."""
-    st.markdown(f"A Space shows the run to whoever may see it. {plain(sc.PLAN_NOTE)}")
+    st.markdown(f"A Space shows the run to whoever may see it. {sc.PLAN_NOTE}")
     kind = st.radio("What it is", list(SPACES), key="space-kind", captions=list(SPACES.values()))
     static = kind == "Static site"
     repo = st.text_input("Space", key="space-repo", placeholder="owner/name", max_chars=200).strip()

@@ -22,7 +22,7 @@ CURVES, LABELS, OTHERS = 5, 6, 8
 CONTROLS: dict[str, str] = {
     "edited": "As edited",
     "none": "No edit",
-    "reconstruction": "Rebuilt only",
+    "reconstruction": "Reconstruction only",
     "random": "Random direction, as far",
 }
 INSTEAD = {

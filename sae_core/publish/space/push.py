@@ -56,12 +56,7 @@ def push_space(
         hub = Hub(repo, Secret(token) if isinstance(token, str) else token, patience=patience)
     kind = "static" if static else "docker"
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "space"
-        if static:
-            write_site(run, out, report, images=images, licences=licences)
-            bundle = _folder(out)
-        else:
-            bundle = write_bundle(run, out, report, licences=licences)
+        bundle = write_space(run, Path(folder) / "space", static=static, images=images, report=report, licences=licences)
         report(Event("space", 0, len(bundle.files), {"bytes": float(bundle.bytes)}, "" if static else PLAN_NOTE))
         if hub is not None:
             upload(
@@ -79,7 +74,12 @@ def push_space(
     return bundle
 
 
-def _folder(out: Path) -> Bundle:
-    """What a folder holds."""
-    files = sorted(path for path in out.rglob("*") if path.is_file())
-    return Bundle(out, tuple(path.relative_to(out).as_posix() for path in files), sum(path.stat().st_size for path in files))
+def write_space(
+    run: Run, out: Path, *, static: bool = False, images: bool = False, report: Report = silent, licences: Licences = NOTHING
+) -> Bundle:
+    """Write what `push_space` would send to a folder; arguments and errors as there."""
+    if not static:
+        return write_bundle(run, out, report, licences=licences)
+    site = write_site(run, out, report, images=images, licences=licences)
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    return Bundle(out, tuple(files), site.bytes)

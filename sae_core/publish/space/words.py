@@ -43,8 +43,8 @@ def readme(run: Run, port: int, licences: Licences, stated: str | None = None) -
         "## Running it\nThe Space needs no secret. A visitor who has latents named by a vision model gives a key of their own, "
         "which is kept for the visit, in memory alone; a key or token of the owner's is used for nobody. What the container "
         "writes, it writes below its home folder.\n\n"
-        f"Elsewhere: `docker build -t lab . && docker run -p {port}:{port} lab`. The image holds PyTorch as PyPI has it, several "
-        "GB; `--build-arg TORCH_INDEX=URL` takes torch and torchvision from an index of smaller builds.",
+        f"Elsewhere: `docker build -t lab . && docker run -p {port}:{port} lab`. The image holds PyTorch as pip "
+        "installs it, several GB.",
         f"## Cost\n{PLAN_NOTE}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -72,9 +72,7 @@ RUN useradd --create-home --uid 1000 visitor
 
 WORKDIR /app
 COPY requirements.txt .
-ARG TORCH_INDEX=
-RUN if [ -n "$TORCH_INDEX" ]; then pip install --no-cache-dir --index-url "$TORCH_INDEX" torch torchvision; fi \\
-    && pip install --no-cache-dir -r requirements.txt
+RUN pip install --no-cache-dir -r requirements.txt
 
 # As root, and with nothing left writable: the app's user can change neither the app nor the run.
 COPY . .

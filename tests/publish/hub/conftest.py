@@ -9,7 +9,8 @@ import pytest
 
 import sae_core as sc
 from sae_core.publish.hub.client import Patience
-from tests.publish.loopback_hub import TOKEN, LoopbackHub, taken_for_the_hub
+from tests.publish.hub_client import taken_for_the_hub
+from tests.publish.loopback_hub import TOKEN, LoopbackHub
 
 
 @pytest.fixture
