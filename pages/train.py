@@ -6,6 +6,7 @@ import streamlit as st
 
 import sae_core as sc
 from pages._ui import checked, cost, curves, headline, session, train_form, watch
+from pages._ui.bits import download
 from pages._ui.page import page
 from pages._ui.reproduce import reproduce
 from pages._ui.text import plain
@@ -40,7 +41,7 @@ def results(run: sc.pipeline.Recorded, overlay: bool) -> None:
     curves.show({run.name: curves.finished(have), **others}, key=f"curves-{run.id}")
     log = have.outcomes["train"].path / "train.log"
     if log.is_file():
-        st.download_button("Download train.log", log.read_bytes(), "train.log", "text/plain", icon=":material/download:")
+        download(st, "Download train.log", log.read_bytes, "train.log")
     reproduce("train", run)
 
 

@@ -43,5 +43,5 @@ with page("Zero-shot", QUESTION):
     )
     SECTIONS[str(section)](shown)
     st.caption(f"Intervals: {plain(evaluation.report['interval'])}, {evaluation.report['bootstrap']:,} resamples.")
-    download(st, "Download eval.log", evaluation.log, "eval.log")
+    download(st, "Download eval.log", lambda: evaluation.log, "eval.log")
     reproduce("evaluate", chosen_run)

@@ -27,12 +27,14 @@ def number(place: Any, label: str, value: str, below: str | None = None, help: s
 
 
 def download(
-    place: Any, label: str, data: bytes | str | Callable[[], bytes], file: str, key: str | None = None, primary: bool = False
+    place: Any, label: str, make: Callable[[], bytes | str], file: str, key: str | None = None, primary: bool = False
 ) -> None:
-    """A download button that runs nothing on the page; data given as a function are made when it is pressed."""
+    """A download button that runs nothing on the page. `make` is called when it is pressed: a file given at once would be
+    written on every run of the page, and gone with the next one, which a slow browser that still asks for it reports as an error.
+    """
     kind = _MIME.get(file.rpartition(".")[2], "text/plain")
     style = "primary" if primary else "secondary"
-    place.download_button(label, data, file, kind, key=key, icon=":material/download:", type=style, on_click="ignore")
+    place.download_button(label, make, file, kind, key=key, icon=":material/download:", type=style, on_click="ignore")
 
 
 def csv(table: pd.DataFrame) -> bytes:

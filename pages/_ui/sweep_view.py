@@ -37,7 +37,7 @@ def show(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
     )
     theme.show(sc.figures.pareto(table, LABELS), key=f"pareto-{outcome.key}")
     st.dataframe(shown(table), hide_index=True, width="stretch", column_config=_COLUMNS, placeholder="–")
-    bits.download(st, "Download the table (CSV)", bits.csv(table), f"{run.name}-sweep.csv", key="sweep-csv")
+    bits.download(st, "Download the table (CSV)", lambda: bits.csv(table), f"{run.name}-sweep.csv", key="sweep-csv")
     stability_view.show(have, table)
     _choice(run, table)
 

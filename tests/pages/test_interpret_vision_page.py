@@ -171,7 +171,7 @@ def test_hostile_names_are_text_in_every_page(seen: sc.pipeline.Run, open_page: 
 def test_hostile_names_are_text_in_the_exports_and_the_report(seen: sc.pipeline.Run) -> None:
     names = seen.load("interpret")
     own = {7: sc.manual_label(7, HOSTILE[1], "=cmd|' /C calc'!A0")}
-    table, whole = listing._exported(names, own)
+    table, whole = (listing._exported(names, own, place) for place in (0, 1))
     rows = list(csv.reader(io.StringIO(table.decode())))
     assert rows[0][:2] == ["latent_id", "interpretation"]
     for row in rows[1:]:
@@ -221,7 +221,7 @@ def test_a_label_is_kept_beside_the_name_and_scored(seen: sc.pipeline.Run, open_
 
     other = next(run for run in sc.pipeline.runs(store) if run.name == "small")
     assert sc.load_labels(store, other.id)[latent].label == "curved lines", "a label belongs to the dictionary"
-    table = listing._exported(seen.load("interpret"), sc.load_labels(store, seen.id))[0].decode()
+    table = listing._exported(seen.load("interpret"), sc.load_labels(store, seen.id), 0).decode()
     assert "A. Person" in table
     save_label(open_page("interpret", run=seen.id, latent=str(latent)), latent, "", "A. Person")
     assert latent not in sc.load_labels(store, seen.id)

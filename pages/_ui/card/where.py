@@ -146,7 +146,7 @@ def _show(found: sc.Looked, file: str) -> None:
         "The check hides the parts that are not blank, the largest values of the map first, and compares with random orders "
         "(grey): a map that knows where the latent looks makes it fall faster."
     )
-    download(st, "JSON of both maps", found.to_json(), f"{file}.json", key="look-json")
+    download(st, "JSON of both maps", found.to_json, f"{file}.json", key="look-json")
 
 
 def _png(pixels: Any) -> bytes:

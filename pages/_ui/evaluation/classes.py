@@ -46,7 +46,7 @@ def deltas(sides: Sequence[Side]) -> None:
     table = shown.sort_values("delta").rename(columns=names)
     formats = dict.fromkeys(names.values(), PERCENT)
     st.dataframe(table, hide_index=True, width="stretch", column_config=formats, height=min(320, 38 + 35 * len(table)))
-    download(st, "Download as CSV", csv(shown), "per_class.csv")
+    download(st, "Download as CSV", lambda: csv(shown), "per_class.csv")
 
 
 def confusion(sides: Sequence[Side]) -> None:

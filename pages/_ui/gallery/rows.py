@@ -52,6 +52,6 @@ def show(table: pd.DataFrame) -> None:
         on_click=chosen.add,
         args=(ids,),
     )
-    download(line, "Download as CSV", csv(shown), "latents.csv")
+    download(line, "Download as CSV", lambda: csv(shown), "latents.csv")
     if opened:
         latents.open_latent(ids[0])

@@ -82,7 +82,7 @@ def _table(judged: pd.DataFrame) -> pd.Series | None:
         key="geometry-table",
         column_config=_formats(),
     )["selection"]["rows"]
-    download(st, "Download as CSV", csv(shown), "geometry.csv")
+    download(st, "Download as CSV", lambda: csv(shown), "geometry.csv")
     return shown.iloc[picked[0] if picked and picked[0] < len(shown) else 0]
 
 

@@ -104,4 +104,4 @@ def _rows(shown: pd.DataFrame, a: str, b: str) -> None:
     table = order[first].rename(columns=named)
     height = min(300, 38 + 35 * len(table))
     st.dataframe(table, hide_index=True, width="stretch", height=height, column_config=formats, placeholder="–")
-    download(st, "Download as CSV", csv(order), "domain_shift.csv")
+    download(st, "Download as CSV", lambda: csv(order), "domain_shift.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +151,12 @@ def _files(names: sc.Names, manual: Mapping[int, sc.ManualLabel]) -> None:
     line = st.container(horizontal=True, gap="small")
     for place, ending in enumerate(("csv", "json")):
         file = f"sae_latents.{ending}"
-        download(line, f"Download {file}", lambda at=place: _exported(names, manual)[at], file)  # type: ignore[misc]
+        download(line, f"Download {file}", partial(_exported, names, manual, place), file)
 
 
-def _exported(names: sc.Names, manual: Mapping[int, sc.ManualLabel]) -> list[bytes]:
+def _exported(names: sc.Names, manual: Mapping[int, sc.ManualLabel], place: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        return [path.read_bytes() for path in sc.export_names(names, manual, Path(folder))]
+        return sc.export_names(names, manual, Path(folder))[place].read_bytes()
 
 
 def _formats(names: sc.Names) -> Any:

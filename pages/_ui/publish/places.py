@@ -6,6 +6,7 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -71,7 +72,7 @@ def to_file(run: sc.pipeline.Recorded, files: dict[str, bytes]) -> None:
     download(st, f"Download all ({whole})", lambda: zipped(files), f"{_name(run)}.zip", primary=True)
     single = [one for one in ("names/sae_latents.csv", "evaluation/report.json", "README.md") if one in files]
     for column, one in zip(st.columns(3), single, strict=False):
-        download(column, one.rpartition("/")[2], files[one], one.rpartition("/")[2], key=f"get-{one}")
+        download(column, one.rpartition("/")[2], partial(files.__getitem__, one), one.rpartition("/")[2], key=f"get-{one}")
     st.markdown("Unpacked, three lines bring the dictionary back, here or in a notebook:")
     st.code(
         'import sae_core as sc\nsae = sc.load_sae("dictionary")\nz = sae.encode(x)  # x: float32 [n, d], raw image embeddings',
@@ -177,7 +178,7 @@ def _prepared(run: sc.pipeline.Recorded, kind: str, label: str, write: Callable[
             kept.clear()  # one archive a visit is enough to hold
             kept[kind, run.id] = _archive(Path(folder) / kind)
     if (data := kept.get((kind, run.id))) is not None:
-        download(st, f"Download the {kind} ({size(len(data))})", data, f"{_name(run)}-{kind}.zip", key=f"get-{kind}")
+        download(st, f"Download the {kind} ({size(len(data))})", lambda: data, f"{_name(run)}-{kind}.zip", key=f"get-{kind}")
 
 
 def _name(run: sc.pipeline.Recorded) -> str:

@@ -144,7 +144,7 @@ def _save(run: sc.pipeline.Recorded, recipe: sc.Recipe) -> None:
 def take_away(run: sc.pipeline.Recorded, chosen: Chosen, recipe: sc.Recipe) -> None:
     """Download, copy, keep."""
     line = st.container(horizontal=True)
-    download(line, "Download the recipe", recipe.to_json(), "recipe.json", key="steer-recipe")
+    download(line, "Download the recipe", recipe.to_json, "recipe.json", key="steer-recipe")
     about = chosen.subject.about
     where = {} if chosen.row is None else {"domain": str(about["domain"]), "image": str(about["image"])}
     with line.container(width="content"):

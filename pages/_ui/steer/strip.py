@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -47,12 +48,7 @@ def show(have: sc.pipeline.Run, chosen: Chosen, recipe: sc.Recipe, default: int 
     line = st.container(horizontal=True)
     name = f"strip_{latent}"
     for ending, write in sc.STRIP_FILES.items():
-        # `write` is bound now: the button makes the file when it is pressed, by then the loop has gone on.
-        download(line, f"Strip as {ending.upper()}", _writer(write, strip), f"{name}.{ending}", key=f"steer-strip-{ending}")
-
-
-def _writer(write: Any, strip: sc.Strip) -> Any:
-    return lambda: write(strip)
+        download(line, f"Strip as {ending.upper()}", partial(write, strip), f"{name}.{ending}", key=f"steer-strip-{ending}")
 
 
 def _title(have: sc.pipeline.Run, latent: int) -> str:
