@@ -38,8 +38,9 @@ with page("Publish", QUESTION):
         refused = str(error)
     allowed = statements.checklist(made, stated, refused)
     if allowed:
-        with st.expander("The model card", icon=":material/description:"):
-            st.code(files["README.md"].decode(), language="markdown", wrap_lines=True)
+        with st.expander("The model card", icon=":material/description:", key="model-card", on_change="rerun") as card:
+            if card.open:
+                st.code(files["README.md"].decode(), language="markdown", wrap_lines=True)
     st.subheader("Where to", anchor=False)
     place = st.segmented_control("Destination", list(PLACES), default="Download", key="place", required=True)
     if place == "Hub":

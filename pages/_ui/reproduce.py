@@ -27,10 +27,17 @@ def commands(stage: str, run_id: str, cache: str | Path) -> tuple[str, str]:
     return shell, python
 
 
+@st.fragment
 def reproduce(stage: str, run: sc.pipeline.Recorded) -> None:
-    """Show how to make `stage` of `run` without the app, copyable."""
+    """Show how to make `stage` of `run` without the app, copyable. Written when it is opened: what colours code is the largest
+    script of all of Streamlit's, and every page would wait for it.
+    """
     shell, python = commands(stage, run.id, session.shown_cache())
-    with st.expander("Reproduce: command line and Python", icon=":material/terminal:"):
+    with st.expander(
+        "Reproduce: command line and Python", icon=":material/terminal:", key="reproduce", on_change="rerun"
+    ) as place:
+        if not place.open:
+            return
         st.code(shell, language="bash", wrap_lines=True)
         st.code(python, language="python", wrap_lines=True)
         st.caption(

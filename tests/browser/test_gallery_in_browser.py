@@ -23,6 +23,19 @@ def asked(page: Page, name: str) -> str:
     return parse_qs(urlsplit(page.url).query).get(name, [""])[0]
 
 
+def test_what_colours_code_is_fetched_by_who_unfolds_it(
+    visit: Callable[[str], Page], app: str, small_run: sc.pipeline.Recorded
+) -> None:
+    page = visit(f"{app}/gallery?run={small_run.id}")
+    page.locator(THUMBS).first.wait_for()
+    settled(page)
+    heavy = "performance.getEntriesByType('resource').filter((one) => one.name.includes('SyntaxHighlighter')).length"
+    assert page.evaluate(heavy) == 0, "every visitor would wait for it before the first picture"
+    page.get_by_text("Reproduce: command line and Python").click()
+    page.locator("code").filter(has_text=f"runs/{small_run.id}/config.yaml --cache").first.wait_for()
+    assert page.evaluate(heavy) > 0
+
+
 def test_the_keyboard_goes_through_the_grid_and_the_back_button_returns_to_it(
     visit: Callable[[str], Page], app: str, small_run: sc.pipeline.Recorded
 ) -> None:

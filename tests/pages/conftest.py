@@ -12,6 +12,8 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
+FOLDS = ("reproduce", "steer-reproduce", "sweep-python", "model-card", "interpret-command")
+"""The keys of what a page writes only when it is unfolded."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,10 +64,12 @@ def on_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def open_page() -> Callable[..., AppTest]:
-    """Opens a page of the app, sidebar and all: `open_page("train", run=...)`."""
+    """Opens a page of the app, sidebar and all, with its code unfolded: `open_page("train", run=...)`."""
 
     def open_(name: str = "overview", **query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        for fold in FOLDS:
+            app.session_state[fold] = True
         for key, value in query.items():
             app.query_params[key] = value
         app.run()

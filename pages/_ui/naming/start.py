@@ -123,7 +123,11 @@ def command_line(run_id: str, settings: sc.config.InterpretConfig, cache: Path) 
 
 
 def _on_the_command_line(run_id: str, settings: sc.config.InterpretConfig) -> None:
-    with st.expander("The same on the command line", icon=":material/terminal:"):
+    with st.expander(
+        "The same on the command line", icon=":material/terminal:", key="interpret-command", on_change="rerun"
+    ) as place:
+        if not place.open:
+            return
         st.code(command_line(run_id, settings, session.shown_cache()), language="bash", wrap_lines=True)
         if settings.method == "vision":
             st.caption(
