@@ -41,14 +41,14 @@ def picture(
 ) -> Pictured | NotDrawn:
     """Draw embeddings, all from the recipe's seed; see `draw_embeddings` for the arguments and what it raises.
 
-    The strokes of a decoder that draws strokes are sampled once: the picture and the document are of the same strokes.
+    A decoder that draws strokes draws them once: the picture and the document are of the same strokes, which no seed changes.
     """
     if isinstance(decoder, PretrainedDecoder):
         drawn = draw_embeddings(x, recipe, sae, decoder, device=device, offload=offload, fetch=fetch, report=report)
         return drawn if isinstance(drawn, NotDrawn) else Pictured(drawn.pictures, None, drawn.recipe)
     check_encoder(decoder, sae.encoder_id)
     check(recipe, sae)
-    drawings = decoder.load().strokes(x, recipe.seed, report)
+    drawings = decoder.load().strokes(x, report)
     pictures = tuple(Image.fromarray(inked(drawing, PIXELS)).convert("RGB") for drawing in drawings)
     svgs = tuple(stroke_svg(drawing, PIXELS) for drawing in drawings)
     return Pictured(pictures, svgs, recipe.model_copy(update={"decoder": decoder.id}))

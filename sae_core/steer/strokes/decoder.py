@@ -19,16 +19,14 @@ from sae_core.steer.decoders.pretrained import INSTEAD, DecoderNeeds
 from sae_core.steer.strokes.curves import Curve
 from sae_core.steer.strokes.model import Shape, StrokeModel
 from sae_core.steer.strokes.refine import STEPS, refined
-from sae_core.steer.strokes.sampling import chance, draw
-from sae_core.steer.strokes.seeing import inked, seen
+from sae_core.steer.strokes.sampling import draw
+from sae_core.steer.strokes.seeing import inked
 from sae_core.steer.strokes.tokens import decode
 
 ID = "drawn-strokes"
 TITLE = "Strokes of the drawn world"
 ENCODERS = ("bundled/v1",)
 DIM = 128
-CANDIDATES = 1
-TEMPERATURE = 0.5
 PIXELS = 256
 WEIGHTS = Path(__file__).with_name("bundled") / "strokes.safetensors"
 """The bundled weights; their SHA-256 stands in the file beside them."""
@@ -38,14 +36,11 @@ class StrokeDecoder:
     """A decoder in memory, see `Decoder`.
 
     The network chooses the strokes of an embedding, then their points are moved until the CLIP itself sees the drawing nearer to
-    it (`refined`). Of several candidates the nearest is taken; the first takes the likeliest choices, the others' chance is the
-    seed's, the same for all embeddings, so with one candidate every seed draws the same.
+    it (`refined`). No chance is in it: an embedding has one drawing.
 
     Attributes:
         id, encoders, dim, steps, guidance: see `Described`; there is one step, and no guidance.
-        candidates: drawings to choose from.
-        bends: steps in which the chosen one's points are moved.
-        temperature: of all candidates but the first, which takes the likeliest choices.
+        bends: steps in which the points are moved.
     """
 
     id = ID
@@ -54,14 +49,7 @@ class StrokeDecoder:
     steps = 1
     guidance = 0.0
 
-    def __init__(
-        self,
-        model: StrokeModel,
-        encoder: Encoder,
-        candidates: int = CANDIDATES,
-        temperature: float = TEMPERATURE,
-        bends: int = STEPS,
-    ) -> None:
+    def __init__(self, model: StrokeModel, encoder: Encoder, bends: int = STEPS) -> None:
         if model.shape.dim != encoder.dim:
             raise InputError(
                 f"the stroke decoder's weights are for embeddings of {model.shape.dim}, {encoder.id} has {encoder.dim}"
@@ -70,42 +58,32 @@ class StrokeDecoder:
         self.encoder = encoder
         self.encoders = (encoder.id,)
         self.dim = encoder.dim
-        self.candidates = candidates
-        self.temperature = temperature
         self.bends = bends
 
-    def strokes(self, x: NDArray[np.floating], seed: int = 0, report: Report = silent) -> list[list[Curve]]:
-        """The drawing of each row of x as parametric strokes; same row and seed, same drawing, whatever else is drawn.
+    def strokes(self, x: NDArray[np.floating], report: Report = silent) -> list[list[Curve]]:
+        """The drawing of each row of x as parametric strokes; the same row is the same drawing, whatever else is drawn.
 
         Args:
             x: [n, d] raw embeddings; only their direction matters.
-            seed: of the chance, from 0 to 2^63 - 1.
             report: told after each drawing; may raise Cancelled.
 
         Raises:
             InputError: rows of another width, with NaN or all zero.
         """
         rows = check_request(self, x, self.steps, self.guidance)
-        noise = chance(seed, self.candidates)
         drawings = []
         for i, row in enumerate(rows):
-            drawings.append(refined(self.encoder, self._nearest(row, noise), row, self.bends))
+            chosen = decode(draw(self.model, torch.from_numpy(row)))
+            drawings.append(refined(self.encoder, chosen, row, self.bends))
             report(Event("draw", i + 1, len(rows)))
         return drawings
-
-    def _nearest(self, row: NDArray[np.float32], noise: torch.Tensor) -> list[Curve]:
-        found = [decode(tokens) for tokens in draw(self.model, torch.from_numpy(row), noise, self.temperature)]
-        if len(found) == 1:
-            return found[0]
-        back = seen(self.encoder, np.stack([inked(drawing) for drawing in found]))
-        return found[int(np.argmax(back @ row / np.linalg.norm(back, axis=1)))]
 
     def decode(
         self, x: NDArray[np.floating], seed: int, steps: int = 1, guidance: float = 0.0, report: Report = silent
     ) -> list[Image.Image]:
-        """See `Decoder.decode`; steps and guidance change nothing. Pictures are 256 pixels wide, RGB."""
+        """See `Decoder.decode`; seed, steps and guidance change nothing. Pictures are 256 pixels wide, RGB."""
         check_request(self, x, steps, guidance)
-        return [Image.fromarray(inked(drawing, PIXELS)).convert("RGB") for drawing in self.strokes(x, seed, report)]
+        return [Image.fromarray(inked(drawing, PIXELS)).convert("RGB") for drawing in self.strokes(x, report)]
 
 
 class BundledStrokes:
@@ -141,7 +119,7 @@ class BundledStrokes:
     def load(
         self, device: str = "auto", offload: bool = False, precision: DrawingPrecision = "auto", fetch: bool = False
     ) -> StrokeDecoder:
-        """Load it, once a process. It always draws on the CPU in fp32, so that a seed means the same drawing everywhere.
+        """Load it, once a process. It always draws on the CPU in fp32, so that an embedding has the same drawing everywhere.
 
         Args:
             device, offload, precision, fetch: as every decoder takes them; nothing here depends on them.

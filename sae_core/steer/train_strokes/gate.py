@@ -66,10 +66,10 @@ def read_classes(decoder: StrokeDecoder, n: int, seed: int = 0, report: Report =
     back, chosen, times = np.empty_like(x), np.empty_like(x), []
     for i in range(n):
         began = time.perf_counter()
-        drawing = decoder.strokes(x[i : i + 1], seed)
+        drawing = decoder.strokes(x[i : i + 1])
         times.append(time.perf_counter() - began)
         back[i] = _see(decoder.encoder, drawing)[0]
-        chosen[i] = _see(decoder.encoder, plain.strokes(x[i : i + 1], seed))[0]
+        chosen[i] = _see(decoder.encoder, plain.strokes(x[i : i + 1]))[0]
         report(Event("read_classes", i + 1, n))
     right = _class(back, weights) == made.labels
     each = [(name, float(right[made.labels == c].mean())) for c, name in enumerate(drawn.CLASSES) if (made.labels == c).any()]
@@ -127,7 +127,7 @@ def read_sweeps(
         maxima: float64 [J], of these latents on training pictures.
         latents: int64 [J].
         x: float32 [n, d] embeddings of held-out pictures.
-        seed: of the chance and of the random directions, another for every latent and picture.
+        seed: of the random directions, another for every latent and picture.
     """
     rng = np.random.default_rng([seed, 7])
     strength = np.array(STRENGTHS)
@@ -140,7 +140,7 @@ def read_sweeps(
             other *= np.linalg.norm(rows[latent]) / np.linalg.norm(other)
             moved = [(start + amount[:, None] * direction).astype(np.float32) for direction in (rows[latent], other)]
             for which, embeddings in enumerate(moved):
-                drawn_x = _see(decoder.encoder, decoder.strokes(embeddings, seed))
+                drawn_x = _see(decoder.encoder, decoder.strokes(embeddings))
                 rho[which, a, b] = rank_correlation(strength, _pre(sae, drawn_x, int(latent)))
                 if which == 0:
                     rho[3, a, b] = rank_correlation(strength, np.asarray(sae.encode(drawn_x))[:, latent])
