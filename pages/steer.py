@@ -9,7 +9,7 @@ import sae_core as sc
 from pages._ui import guard, load
 from pages._ui.page import errors_shown, page
 from pages._ui.reproduce import reproduce
-from pages._ui.steer import chosen, generators, opened, outcome, rack, recipes, state, strip
+from pages._ui.steer import chosen, generators, layout, opened, outcome, rack, recipes, state, strip
 from pages._ui.steer.chosen import Chosen
 from pages._ui.text import plain
 
@@ -63,9 +63,7 @@ def bench(run: sc.pipeline.Recorded, have: sc.pipeline.Run) -> None:
         seq = state.generation()
         recipes.from_link(have)
         rack.from_link(have)
-        # In this order on a phone too, where columns stand below each other: the labels are seen right above the sliders.
-        image_side, label_side = st.columns([2, 3], gap="large")
-        slider_side, other_side = st.columns([2, 3], gap="large")
+        image_side, label_side, slider_side, other_side = layout.four()
         with image_side:
             source, paper = st.container(), st.container()
         with errors_shown():  # whatever is wrong with a picture, the paper stays
@@ -87,12 +85,15 @@ def _steer(
     st.session_state[state.FIRST] = first
     with places[0]:
         chosen.show(image)
-        control = settings(have)
     with places[2]:
-        rack.add(have)
-        rack.add_steering(run, have)
+        rows, more = st.container(), st.container()
+        with more:  # read first, for what is added gets a row
+            rack.add(have)
+            rack.add_steering(run, have)
+            control = settings(have)
         controlled = rack.sliders(have, image, first)
-        rack.controls(have, controlled, first)
+        with rows:
+            rack.controls(have, controlled, first)
         line = st.container(horizontal=True)
         line.button("Reset the sliders", icon=":material/restart_alt:", on_click=rack.reset, args=(have,))
         with line:

@@ -163,6 +163,19 @@ def test_a_slider_follows_the_mouse_and_the_keys(app: str, small_run: sc.pipelin
     page.get_by_text("No latent is edited. Move a slider.").wait_for()
 
 
+def test_sliders_stand_beside_the_labels_and_on_a_phone_right_below_them(
+    app: str, small_run: sc.pipeline.Recorded, visit: Callable[[str], Page]
+) -> None:
+    page = open_steer(visit, app, small_run)
+    places = [page.locator(".bars").first, sliding(page)]
+    labels, slider = (place.evaluate("e => e.getBoundingClientRect().toJSON()") for place in places)
+    assert slider["right"] < labels["left"]
+    assert slider["top"] < labels["bottom"]
+    page.set_viewport_size({"width": 390, "height": 900})
+    labels, slider = (place.evaluate("e => e.getBoundingClientRect().toJSON()") for place in places)
+    assert labels["bottom"] <= slider["top"] < labels["bottom"] + 400
+
+
 def test_pictures_of_ones_own_are_steered(
     app: str, small_run: sc.pipeline.Recorded, visit: Callable[[str], Page], tmp_path: Path
 ) -> None:
