@@ -17,6 +17,13 @@ settings.register_profile("patient", deadline=None)  # how long an example takes
 settings.load_profile("patient")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why a test in the browser was tried again: without it a second try that passes would hide the fault."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"failed once: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def visitors_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a test makes as a stranger does not land in the home folder of whoever runs it."""

@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in Path(item.path).parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.flaky(reruns=1))  # the summary lists each second try
+            item.add_marker(pytest.mark.flaky(reruns=2))  # the summary shows each failure
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ def test_the_keyboard_goes_through_the_grid_and_the_back_button_returns_to_it(
     page.wait_for_url(re.compile("/gallery"))
     page.locator(THUMBS).nth(23).wait_for()
     assert asked(page, "run") == small_run.id
+    settled(page)  # what is drawn anew loses the focus
     page.locator(THUMBS).first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"/latent\?"))

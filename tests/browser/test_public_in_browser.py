@@ -166,7 +166,7 @@ def occupied(space: Container, pid: int) -> list[Path]:
     """Another visitor's job at work, as its worker would write it; returns the files."""
     visitors = space.home / ".sketch-sae-lab" / "visitors"
     folder = visitors / ("0" * 16) / ".jobs" / "job-0123456789abcdef"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # a second try finds it there
     status = {"state": "running", "command": "train", "pid": pid, "started": time.time(), "heartbeat": time.time()}
     (folder / "status.json").write_text(json.dumps(status))
     (visitors / "slot.json").write_text(json.dumps({"cache": "0" * 16, "job": folder.name}))
