@@ -107,6 +107,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def settled(page: Page, wait: int = 300) -> None:
-    """Wait until the script has run; `wait` milliseconds are what it gets to begin."""
-    page.wait_for_timeout(wait)
-    page.wait_for_selector(IDLE)
+    """Wait until the script has run; `wait` milliseconds are what it gets to begin, and to begin once more."""
+    for _ in range(2):
+        page.wait_for_timeout(wait)
+        page.wait_for_selector(IDLE)

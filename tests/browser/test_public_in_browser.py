@@ -179,7 +179,8 @@ def test_training_is_capped_one_at_a_time_and_ones_own(address: str, space: Cont
     text = look(one, f"{address}/train")
     assert "This app is public: a job takes at most 8,000 images" in text, "the limits stand there before the click"
     train(one, scenes=160, steps=5000)
-    assert "sae.steps = 5,000 is above this public app's limit of 2,000" in one.inner_text("body")
+    one.get_by_text("sae.steps = 5,000 is above this public app's limit of 2,000").first.wait_for()
+    settled(one)
     assert one.get_by_role("button", name="Train", exact=True).is_disabled()
     fill(one, "Steps", 20)
 
