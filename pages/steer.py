@@ -19,7 +19,7 @@ QUESTION = (
 )
 KEEP = "On: the edit is added to the image's own embedding. Off: it starts from the dictionary's reconstruction."
 NORM = "Scale the result to the length of the image's embedding."
-CONTROL = "What labels, nearest images and changed latents below are of. Without an edit nothing may change; a random direction "
+CONTROL = "What labels, nearest images and changed latents are of. Without an edit nothing may change; a random direction "
 CONTROL += "as long as the edit shows what any push would do."
 
 

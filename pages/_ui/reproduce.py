@@ -9,6 +9,7 @@ import streamlit as st
 
 import sae_core as sc
 from pages._ui import session
+from pages._ui.page import errors_shown
 
 
 def commands(stage: str, run_id: str, cache: str | Path) -> tuple[str, str]:
@@ -29,15 +30,14 @@ def commands(stage: str, run_id: str, cache: str | Path) -> tuple[str, str]:
 
 @st.fragment
 def reproduce(stage: str, run: sc.pipeline.Recorded) -> None:
-    """Show how to make `stage` of `run` without the app, copyable. Written when it is opened: what colours code is the largest
-    script of all of Streamlit's, and every page would wait for it.
+    """Show how to make `stage` of `run` without the app, copyable. Written when it is opened: what colours code is one of the
+    largest scripts of Streamlit's, and every page would wait for it.
     """
-    shell, python = commands(stage, run.id, session.shown_cache())
-    with st.expander(
-        "Reproduce: command line and Python", icon=":material/terminal:", key="reproduce", on_change="rerun"
-    ) as place:
+    title = "Reproduce: command line and Python"
+    with errors_shown(), st.expander(title, icon=":material/terminal:", key="reproduce", on_change="rerun") as place:
         if not place.open:
             return
+        shell, python = commands(stage, run.id, session.shown_cache())
         st.code(shell, language="bash", wrap_lines=True)
         st.code(python, language="python", wrap_lines=True)
         st.caption(

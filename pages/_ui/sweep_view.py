@@ -77,10 +77,10 @@ def _choice(run: sc.pipeline.Recorded, table: pd.DataFrame) -> None:
     if right.button("Use this one", type="primary", icon=":material/model_training:", key="sweep-use", width="stretch"):
         member.open_in_train(run, str(name))
     st.caption("Opens the Train page with its settings, to train it as a run of its own that can be browsed, named and steered.")
-    _, python = commands("sweep", run.id, session.cache_folder())
     with st.expander("This very dictionary in Python", icon=":material/code:", key="sweep-python", on_change="rerun") as place:
-        lines = python.splitlines()
         if place.open:
+            _, python = commands("sweep", run.id, session.cache_folder())
+            lines = python.splitlines()
             st.code("\n".join([*lines[:2], f"sae = run.load('sweep').sae({name!r})"]), language="python", wrap_lines=True)
 
 

@@ -158,11 +158,11 @@ def take_away(run: sc.pipeline.Recorded, chosen: Chosen, recipe: sc.Recipe) -> N
 
 def reproduce(run: sc.pipeline.Recorded, have: sc.pipeline.Run, chosen: Chosen, recipe: sc.Recipe) -> None:
     """The command line and the Python that do what the page shows."""
-    cache = session.shown_cache()
     title = "This very edit from the command line, and in Python"
     with st.expander(title, icon=":material/terminal:", key="steer-reproduce", on_change="rerun") as place:
         if not place.open:
             return
+        cache = session.shown_cache()
         if chosen.row is not None:
             shell, _ = commands("steer", run.id, cache)
             about = chosen.subject.about
